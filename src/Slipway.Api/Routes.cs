@@ -1,0 +1,49 @@
+namespace Slipway.Api;
+
+/// <summary>Every route of the HTTP API, once: the server maps these templates and the client fills them in.</summary>
+public static class Routes
+{
+    public const string Health = "/healthz";
+    public const string Ready = "/readyz";
+    public const string Metrics = "/metrics";
+    public const string OpenApi = "/openapi/v1.json";
+
+    public const string Sessions = "/v1/sessions";
+    public const string Session = "/v1/sessions/{session}";
+    public const string CurrentSession = "/v1/sessions/current";
+    public const string WhoAmI = "/v1/whoami";
+    public const string Password = "/v1/whoami/password";
+    public const string Users = "/v1/users";
+    public const string User = "/v1/users/{user}";
+    public const string Scopes = "/v1/scopes";
+    public const string Keys = "/v1/keys";
+    public const string Key = "/v1/keys/{key}";
+
+    public const string Orgs = "/v1/orgs";
+    public const string Org = "/v1/orgs/{org}";
+    public const string Members = "/v1/orgs/{org}/members";
+    public const string Member = "/v1/orgs/{org}/members/{user}";
+    public const string ServiceAccounts = "/v1/orgs/{org}/service-accounts";
+    public const string ServiceAccount = "/v1/orgs/{org}/service-accounts/{account}";
+    public const string ServiceAccountKeys = "/v1/orgs/{org}/service-accounts/{account}/keys";
+    public const string ServiceAccountKey = "/v1/orgs/{org}/service-accounts/{account}/keys/{key}";
+    public const string OrgEvents = "/v1/orgs/{org}/events";
+    public const string OrgEventStream = "/v1/orgs/{org}/events/stream";
+    public const string OrgAudit = "/v1/orgs/{org}/audit/verification";
+    public const string ServerEvents = "/v1/events";
+    public const string ServerAudit = "/v1/audit/verification";
+
+    public const string Stores = "/v1/stores";
+    public const string Store = "/v1/stores/{store}";
+    public const string StoreFsck = "/v1/stores/{store}/fsck";
+    public const string Caches = "/v1/orgs/{org}/caches";
+    public const string Cache = "/v1/orgs/{org}/caches/{cache}";
+    public const string SigningKeys = "/v1/orgs/{org}/caches/{cache}/signing-keys";
+    public const string SigningKey = "/v1/orgs/{org}/caches/{cache}/signing-keys/{name}";
+    public const string Paths = "/v1/orgs/{org}/caches/{cache}/paths";
+    public const string Path = "/v1/orgs/{org}/caches/{cache}/paths/{hash}";
+    public const string MissingPaths = "/v1/orgs/{org}/caches/{cache}/missing-paths";
+    public const string Archives = "/v1/orgs/{org}/caches/{cache}/archives";
+    public const string Archive = "/v1/orgs/{org}/caches/{cache}/archives/{archive}";
+    public const string ArchiveContent = "/v1/orgs/{org}/caches/{cache}/archives/{archive}/content";
+}
