@@ -1,0 +1,216 @@
+namespace Slipway.Testing;
+
+/// <summary>
+/// A clock that stands still until a test moves it. <see cref="Advance"/> fires every timer that falls due, in order of due time, each
+/// with the clock set to its own due time. Works under <c>Task.Delay(…, time)</c>, <c>PeriodicTimer(…, time)</c> and
+/// <c>CancellationTokenSource(…, time)</c>.
+/// </summary>
+/// <remarks>
+/// What a fired timer wakes runs on other threads: after <see cref="Advance"/> await the effect. Before it, make sure the code under
+/// test has set its timer: <see cref="WaitForTimersAsync"/>.
+/// </remarks>
+public sealed class ManualTimeProvider : TimeProvider
+{
+    private readonly Lock _lock = new();
+    private readonly List<ManualTimer> _timers = [];
+    private readonly List<(int Count, TaskCompletionSource Reached)> _waiters = [];
+    private DateTimeOffset _now;
+    private long _ticks;
+    private long _sequence;
+
+    public ManualTimeProvider()
+        : this(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
+    {
+    }
+
+    public ManualTimeProvider(DateTimeOffset start) => _now = start.ToUniversalTime();
+
+    public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
+
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    /// <summary>Timers now set.</summary>
+    public int TimerCount
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _timers.Count;
+            }
+        }
+    }
+
+    public override DateTimeOffset GetUtcNow()
+    {
+        lock (_lock)
+        {
+            return _now;
+        }
+    }
+
+    public override long GetTimestamp()
+    {
+        lock (_lock)
+        {
+            return _ticks;
+        }
+    }
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = new ManualTimer(this, callback, state);
+        timer.Change(dueTime, period);
+        return timer;
+    }
+
+    /// <summary>Moves the clock and fires what falls due, on the calling thread.</summary>
+    public void Advance(TimeSpan by)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(by, TimeSpan.Zero);
+        long target;
+        lock (_lock)
+        {
+            target = _ticks + by.Ticks;
+        }
+
+        while (NextDue(target) is { } timer)
+        {
+            timer.Fire();
+        }
+
+        lock (_lock)
+        {
+            MoveTo(target);
+        }
+    }
+
+    /// <summary>Sets the wall clock without letting time pass, as an operator or NTP would: no timer fires.</summary>
+    public void JumpTo(DateTimeOffset now)
+    {
+        lock (_lock)
+        {
+            _now = now.ToUniversalTime();
+        }
+    }
+
+    /// <summary>Completes when at least <paramref name="count"/> timers are set: the code under test has gone to sleep.</summary>
+    public Task WaitForTimersAsync(int count, CancellationToken cancellationToken)
+    {
+        lock (_lock)
+        {
+            if (_timers.Count >= count)
+            {
+                return Task.CompletedTask;
+            }
+
+            var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _waiters.Add((count, reached));
+            // The deadline is real time: a timer that never comes is a failed test, not a hung one.
+            return reached.Task.WaitAsync(Eventually.DefaultDeadline, cancellationToken);
+        }
+    }
+
+    private ManualTimer? NextDue(long target)
+    {
+        lock (_lock)
+        {
+            var next = _timers.Where(timer => timer.Due <= target).OrderBy(timer => timer.Due).ThenBy(timer => timer.Sequence).FirstOrDefault();
+            if (next is null)
+            {
+                return null;
+            }
+
+            MoveTo(next.Due);
+            if (next.Period > 0)
+            {
+                next.Due += next.Period;
+                next.Sequence = ++_sequence;
+            }
+            else
+            {
+                _timers.Remove(next);
+            }
+
+            return next;
+        }
+    }
+
+    private void MoveTo(long ticks)
+    {
+        // A callback may itself have advanced the clock further.
+        if (ticks > _ticks)
+        {
+            _now += TimeSpan.FromTicks(ticks - _ticks);
+            _ticks = ticks;
+        }
+    }
+
+    private sealed class ManualTimer(ManualTimeProvider clock, TimerCallback callback, object? state) : ITimer
+    {
+        private bool _disposed;
+
+        public long Due { get; set; }
+
+        public long Period { get; private set; }
+
+        public long Sequence { get; set; }
+
+        public void Fire() => callback(state);
+
+        public bool Change(TimeSpan dueTime, TimeSpan period)
+        {
+            bool fireNow;
+            lock (clock._lock)
+            {
+                if (_disposed)
+                {
+                    return false;
+                }
+
+                clock._timers.Remove(this);
+                if (dueTime == Timeout.InfiniteTimeSpan)
+                {
+                    return true;
+                }
+
+                Period = period > TimeSpan.Zero ? period.Ticks : 0;
+                // A timer of zero is due at once and does not wait for somebody to move the clock.
+                fireNow = dueTime <= TimeSpan.Zero;
+                Due = clock._ticks + (fireNow ? Period : dueTime.Ticks);
+                if (!fireNow || Period > 0)
+                {
+                    Sequence = ++clock._sequence;
+                    clock._timers.Add(this);
+                    foreach (var waiter in clock._waiters.Where(waiter => waiter.Count <= clock._timers.Count).ToList())
+                    {
+                        clock._waiters.Remove(waiter);
+                        waiter.Reached.TrySetResult();
+                    }
+                }
+            }
+
+            if (fireNow)
+            {
+                ThreadPool.QueueUserWorkItem(static timer => timer.Fire(), this, preferLocal: false);
+            }
+
+            return true;
+        }
+
+        public void Dispose()
+        {
+            lock (clock._lock)
+            {
+                _disposed = true;
+                clock._timers.Remove(this);
+            }
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            Dispose();
+            return ValueTask.CompletedTask;
+        }
+    }
+}
