@@ -1,0 +1,11 @@
+namespace Slipway.Content;
+
+/// <summary>What all content stores of one server share.</summary>
+public sealed record ContentStoreOptions
+{
+    /// <summary>
+    /// Bytes that uploads leave free on a store's disk. 1 GiB: the embedded PostgreSQL keeps up to 1 GB of write-ahead log
+    /// (its default max_wal_size) and usually lies on the same disk; a full store must not stop it.
+    /// </summary>
+    public long ReserveBytes { get; init; } = 1L << 30;
+}

@@ -1,0 +1,95 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging;
+
+namespace Slipway.Content;
+
+/// <summary>
+/// The content stores this server has open, by id. Opening takes the folder's lock, so a folder belongs to one process.
+/// </summary>
+public sealed partial class ContentStores : IAsyncDisposable
+{
+    private readonly ContentStoreOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Meter _meter = new("Slipway.Content");
+    private readonly SemaphoreSlim _opening = new(1);
+
+    // Replaced whole under _opening, so that Get needs no lock.
+    private volatile IReadOnlyDictionary<Guid, OpenStore> _stores = new Dictionary<Guid, OpenStore>();
+    private bool _disposed;
+
+    public ContentStores(ContentStoreOptions options, TimeProvider time, ILogger<ContentStores> logger)
+    {
+        _options = options;
+        _time = time;
+        _logger = logger;
+    }
+
+    /// <summary>Opens the store in the folder <paramref name="path"/>, making it when it is new. Opening an open store again is fine.</summary>
+    /// <exception cref="ContentStoreException">
+    /// <see cref="ContentFailure.Unavailable"/>: the folder is in use, belongs to another store, or can't be written.
+    /// </exception>
+    public async Task<IContentStore> OpenAsync(Guid storeId, string path, CancellationToken cancellationToken)
+    {
+        path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        await _opening.WaitAsync(cancellationToken);
+        try
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_stores.TryGetValue(storeId, out var open))
+            {
+                return open.Path == path
+                    ? open.Store
+                    : throw new ContentStoreException(ContentFailure.Unavailable,
+                        $"The store {storeId} is open at {open.Path} and can't be opened at {path} as well.");
+            }
+
+            var disk = DiskContentStore.Open(storeId, path, _time, out var swept);
+            Log.Opened(_logger, storeId, path, swept);
+            var store = Compose(storeId, disk);
+            _stores = new Dictionary<Guid, OpenStore>(_stores) { [storeId] = new OpenStore(path, disk, store) };
+            return store;
+        }
+        finally
+        {
+            _opening.Release();
+        }
+    }
+
+    /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
+    public IContentStore Get(Guid storeId) => _stores.TryGetValue(storeId, out var open)
+        ? open.Store
+        : throw new InvalidOperationException($"The content store {storeId} was not opened.");
+
+    /// <summary>Releases the folders. Uploads and readers still in use keep their files, but nothing new can be published.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _opening.WaitAsync(CancellationToken.None);
+        _disposed = true;
+        foreach (var open in _stores.Values)
+        {
+            await open.Disk.DisposeAsync();
+        }
+
+        _stores = new Dictionary<Guid, OpenStore>();
+        _meter.Dispose();
+        _opening.Release();
+    }
+
+    // Outermost first: what is counted is what callers see, refusals of the reserve included.
+    private MeteredContentStore Compose(Guid storeId, DiskContentStore disk) =>
+        new(
+            new ReserveContentStore(
+                disk,
+                _options.ReserveBytes,
+                () => disk.FreeBytes),
+            _meter, storeId, _time);
+
+    private sealed record OpenStore(string Path, DiskContentStore Disk, IContentStore Store);
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "Content store {StoreId} is open at {Path}; swept {Swept} unfinished uploads.")]
+        public static partial void Opened(ILogger logger, Guid storeId, string path, int swept);
+    }
+}

@@ -1,0 +1,109 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.Logging.Abstractions;
+using static Slipway.Content.Tests.Uploading;
+
+namespace Slipway.Content.Tests;
+
+public sealed class ContentStoresTests : IAsyncDisposable
+{
+    private readonly Folder _folder = new();
+    private readonly ContentStores _others = new(new ContentStoreOptions { ReserveBytes = 0 }, TimeProvider.System, NullLogger<ContentStores>.Instance);
+
+    private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
+
+    public async ValueTask DisposeAsync()
+    {
+        await _others.DisposeAsync();
+        await _folder.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Second_owner_of_a_folder_is_refused_until_the_first_lets_go()
+    {
+        await using (var first = new ContentStores(new ContentStoreOptions(), TimeProvider.System, NullLogger<ContentStores>.Instance))
+        {
+            await first.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken);
+
+            var refusal = await Should.ThrowAsync<ContentStoreException>(() => _others.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken));
+
+            refusal.Failure.ShouldBe(ContentFailure.Unavailable);
+            refusal.Message.ShouldContain("in use by another process");
+        }
+
+        await _others.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken);
+    }
+
+    [Fact]
+    public async Task Opening_an_open_store_again_gives_the_same_one()
+    {
+        var store = await _others.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken);
+
+        (await _others.OpenAsync(_folder.StoreId, _folder.Path + "/", CancellationToken)).ShouldBeSameAs(store);
+        _others.Get(_folder.StoreId).ShouldBeSameAs(store);
+        await Should.ThrowAsync<ContentStoreException>(() => _others.OpenAsync(_folder.StoreId, _folder.Path + "-elsewhere", CancellationToken));
+    }
+
+    [Fact]
+    public void Getting_a_store_that_was_not_opened_is_a_mistake() =>
+        Should.Throw<InvalidOperationException>(() => _others.Get(Guid.NewGuid()));
+
+    [Fact]
+    public async Task Folder_of_another_store_is_refused_and_left_alone()
+    {
+        var store = await _folder.OpenAsync();
+        var digest = await store.PutAsync(Bytes(10));
+        var dead = await store.BeginUploadAsync(null, CancellationToken);
+        await dead.DisposeAsync();
+        await _folder.OpenAsync();
+        var identity = File.ReadAllText(Path.Combine(_folder.Path, "store"));
+        File.WriteAllText(Path.Combine(_folder.Path, "store"), identity.Replace(_folder.StoreId.ToString(), Guid.NewGuid().ToString(), StringComparison.Ordinal));
+
+        var refusal = await Should.ThrowAsync<ContentStoreException>(() => _folder.OpenAsync());
+
+        refusal.Message.ShouldContain("not that of store");
+        File.Exists(_folder.PathOf(digest)).ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task Folder_that_cannot_be_made_is_reported_with_its_path()
+    {
+        var file = Path.Combine(_folder.Path, "a-file");
+        File.WriteAllText(file, "");
+
+        var refusal = await Should.ThrowAsync<ContentStoreException>(() => _others.OpenAsync(Guid.NewGuid(), file, CancellationToken));
+
+        refusal.Failure.ShouldBe(ContentFailure.Unavailable);
+        refusal.Message.ShouldContain(file);
+    }
+
+    [Fact]
+    public async Task Uploads_are_counted_by_how_they_ended()
+    {
+        Dictionary<string, long> outcomes = [];
+        using var listener = new MeterListener();
+        listener.InstrumentPublished = (instrument, self) =>
+        {
+            if (instrument.Name == "slipway.content.uploads")
+            {
+                self.EnableMeasurementEvents(instrument);
+            }
+        };
+        listener.SetMeasurementEventCallback<long>((_, count, tags, _) =>
+        {
+            var byName = tags.ToArray().ToDictionary(tag => tag.Key, tag => tag.Value?.ToString());
+            if (byName["store"] == _folder.StoreId.ToString())
+            {
+                outcomes[byName["outcome"]!] = outcomes.GetValueOrDefault(byName["outcome"]!) + count;
+            }
+        });
+        listener.Start();
+        var store = await _folder.OpenAsync();
+
+        await store.PutAsync(Bytes(1));
+        await store.PutAsync(Bytes(2));
+        await Should.ThrowAsync<ContentStoreException>(() => store.PutAsync(Bytes(1), Digest.Of(Bytes(2))));
+        await (await store.BeginUploadAsync(null, CancellationToken)).DisposeAsync();
+
+        outcomes.ShouldBe(new Dictionary<string, long> { ["committed"] = 2, ["digest_mismatch"] = 1, ["abandoned"] = 1 }, ignoreOrder: true);
+    }
+}
