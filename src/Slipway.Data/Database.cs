@@ -21,6 +21,9 @@ public sealed class Database : IAsyncDisposable
     {
         // Columns are snake_case and records PascalCase; timestamps are UTC instants on both sides.
         DefaultTypeMap.MatchNamesWithUnderscores = true;
+        // Dapper asks a handler only for types it does not know itself.
+        SqlMapper.RemoveTypeMap(typeof(DateTimeOffset));
+        SqlMapper.RemoveTypeMap(typeof(DateTimeOffset?));
         SqlMapper.AddTypeHandler(new InstantHandler());
     }
 

@@ -132,9 +132,8 @@ public static partial class Migrator
         }
         catch (PostgresException e)
         {
-            var line = e.Position > 0 ? 1 + file.Sql.AsSpan(0, Math.Min(e.Position - 1, file.Sql.Length)).Count('\n') : 0;
-            var where = line > 0 ? string.Create(CultureInfo.InvariantCulture, $", line {line}") : "";
-            throw new MigrationException($"module '{module}': {file}{where} failed and was rolled back: {e.MessageText} ({e.SqlState})", e);
+            // No line number: Npgsql splits the file, and a position counts from the start of one statement.
+            throw new MigrationException($"module '{module}': {file} failed and was rolled back: {e.MessageText} ({e.SqlState})", e);
         }
 
         await connection.ExecuteAsync(new CommandDefinition(

@@ -1,0 +1,5 @@
+create table boat (
+    id         uuid        primary key,
+    name       text        not null,
+    launched_at timestamptz
+);
