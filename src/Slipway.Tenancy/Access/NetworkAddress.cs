@@ -1,0 +1,28 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace Slipway.Tenancy;
+
+/// <summary>Addresses as people own them: an IPv4 /24 and an IPv6 /56 are the smallest blocks that usually belong to one customer.</summary>
+internal static class NetworkAddress
+{
+    public static string Show(IPAddress address) => (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
+
+    public static string Network(IPAddress? address)
+    {
+        if (address is null)
+        {
+            return "local";
+        }
+
+        if (address.IsIPv4MappedToIPv6)
+        {
+            address = address.MapToIPv4();
+        }
+
+        var v4 = address.AddressFamily == AddressFamily.InterNetwork;
+        var bytes = address.GetAddressBytes();
+        bytes.AsSpan(v4 ? 3 : 7).Clear();
+        return $"{new IPAddress(bytes)}/{(v4 ? 24 : 56)}";
+    }
+}

@@ -1,0 +1,25 @@
+namespace Slipway.Tenancy;
+
+/// <summary>Settings of Tenancy, checked by the server's configuration tree before they come here.</summary>
+public sealed record TenancyOptions
+{
+    /// <summary>The server's data folder: the master key and the first admin's token lie in it.</summary>
+    public required string DataFolder { get; init; }
+
+    /// <summary>
+    /// Requests a credential may make: a bucket of <see cref="RateLimit.Quota"/> that refills over the window. A push of 2,001 paths
+    /// is about 6,000 calls in one go, so the default lets two of those through at once.
+    /// </summary>
+    public RateLimit CredentialRateLimit { get; init; } = new(12_000, TimeSpan.FromMinutes(1));
+
+    /// <summary>Requests one network (/24, /56) may make without a credential: people signing in behind one office address.</summary>
+    public RateLimit AnonymousRateLimit { get; init; } = new(300, TimeSpan.FromMinutes(1));
+
+    /// <summary>OWASP's figure for PBKDF2-HMAC-SHA512; about a quarter of a second. Lower only in tests.</summary>
+    internal int PasswordIterations { get; init; } = 210_000;
+
+    /// <summary>How long a session lives, whatever happens.</summary>
+    public TimeSpan SessionLifetime { get; init; } = TimeSpan.FromDays(30);
+}
+
+public sealed record RateLimit(int Quota, TimeSpan Window);
