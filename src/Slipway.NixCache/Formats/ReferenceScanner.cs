@@ -1,0 +1,141 @@
+namespace Slipway.NixCache.Formats;
+
+/// <summary>
+/// Collects everything in a stream of bytes that could be the hash of a store path: every run of 32 nix32 characters, as Nix does
+/// when it finds out what a build result refers to. The caller keeps those that are paths it knows.
+/// </summary>
+/// <remarks>
+/// <code>
+///  …c o m p i l e d   i n   / n i x / s t o r e / g q 7 c 9 1 6 f …
+///                                                ▲
+///  look at the last character of a window of 32: when it is no nix32 character, no window over it can be one, and 32
+///  bytes are skipped at once. In most binaries that is one look per 32 bytes.
+/// </code>
+/// Within a run each further character shifts the 160-bit number by one digit, so even a file of nothing but nix32 characters
+/// costs a few operations a byte; a window that goes over the end of one span and into the next needs no copy of its bytes either.
+/// </remarks>
+internal sealed class ReferenceScanner
+{
+    /// <summary>Ours: far more than any real path refers to (some thousands), and 2 MB of memory at most.</summary>
+    public const int MaxCandidates = 65_536;
+
+    private const int Window = StorePathHash.TextLength;
+
+    private readonly HashSet<StorePathHash> _found = [];
+
+    // The run of nix32 characters that the bytes so far end with: its length (only "32 or more" counts from there on) and the
+    // number that its last 32 characters spell.
+    private int _run;
+    private ulong _low;
+    private ulong _middle;
+    private uint _high;
+
+    private StorePathHash _last;
+
+    /// <summary>Every distinct candidate, in no order.</summary>
+    public IReadOnlyCollection<StorePathHash> Found => _found;
+
+    /// <summary>There were more than <see cref="MaxCandidates"/>; the scan stopped there, so <see cref="Found"/> is not all.</summary>
+    public bool Overflowed { get; private set; }
+
+    public bool Contains(StorePathHash hash) => _found.Contains(hash);
+
+    public void Append(ReadOnlySpan<byte> bytes)
+    {
+        if (Overflowed)
+        {
+            return;
+        }
+
+        var digits = Nix32.DigitOf;
+        var start = _run > 0 ? ContinueRun(bytes, 0) : 0;
+
+        // Here the byte before start belongs to no run, or there is none.
+        while (start + Window <= bytes.Length)
+        {
+            var last = start + Window - 1;
+            if (digits[bytes[last]] == Nix32.NoDigit)
+            {
+                start = last + 1;
+                continue;
+            }
+
+            var before = last - 1;
+            while (before >= start && digits[bytes[before]] != Nix32.NoDigit)
+            {
+                before--;
+            }
+
+            if (before >= start)
+            {
+                start = before + 1;
+                continue;
+            }
+
+            start = ContinueRun(bytes, start);
+        }
+
+        if (start < bytes.Length)
+        {
+            var runStart = bytes.Length;
+            while (runStart > start && digits[bytes[runStart - 1]] != Nix32.NoDigit)
+            {
+                runStart--;
+            }
+
+            ContinueRun(bytes, runStart);
+        }
+    }
+
+    /// <summary>Goes on with the current run from <paramref name="position"/>; returns where the first byte after the run's end is.</summary>
+    private int ContinueRun(ReadOnlySpan<byte> bytes, int position)
+    {
+        var digits = Nix32.DigitOf;
+        for (; position < bytes.Length; position++)
+        {
+            var digit = digits[bytes[position]];
+            if (digit == Nix32.NoDigit)
+            {
+                _run = 0;
+                return position + 1;
+            }
+
+            _high = (_high << 5) | (uint)(_middle >> 59);
+            _middle = (_middle << 5) | (_low >> 59);
+            _low = (_low << 5) | digit;
+            if (_run < Window - 1)
+            {
+                _run++;
+                continue;
+            }
+
+            _run = Window;
+            Add(new StorePathHash(_low, _middle, _high));
+            if (Overflowed)
+            {
+                return bytes.Length;
+            }
+        }
+
+        return position;
+    }
+
+    private void Add(StorePathHash candidate)
+    {
+        // A fill of one character is the one long run that real files have.
+        if (candidate == _last && _found.Count > 0)
+        {
+            return;
+        }
+
+        _last = candidate;
+        if (_found.Count < MaxCandidates)
+        {
+            _found.Add(candidate);
+        }
+        else if (!_found.Contains(candidate))
+        {
+            Overflowed = true;
+        }
+    }
+}
