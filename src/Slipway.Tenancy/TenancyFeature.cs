@@ -37,6 +37,15 @@ public static class TenancyFeature
             provider.GetRequiredService<EventFeed>(),
             provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RateLimiter>();
+        services.AddSingleton<PasswordHasher>();
+        services.AddSingleton<SignInThrottle>();
+        services.AddSingleton<ChainVerifier>();
+        services.AddSingleton<EventStream>();
+        services.AddHostedService<Housekeeping>();
+        services.AddSingleton(provider => new TenancyBootstrap(
+            provider.GetRequiredService<Changes>(),
+            provider.GetRequiredService<Authenticator>(),
+            options));
         services.AddPermissions(TenancyPermissions.All);
         return services;
     }
@@ -44,5 +53,15 @@ public static class TenancyFeature
     /// <summary>Authenticates and decides for every endpoint with an access rule. After routing, before the endpoints.</summary>
     public static IApplicationBuilder UseTenancy(this IApplicationBuilder app) => app.UseMiddleware<AccessGate>();
 
-    public static IEndpointRouteBuilder MapTenancy(this IEndpointRouteBuilder endpoints) => endpoints;
+    public static IEndpointRouteBuilder MapTenancy(this IEndpointRouteBuilder endpoints)
+    {
+        SessionEndpoints.Map(endpoints);
+        UserEndpoints.Map(endpoints);
+        OrgEndpoints.Map(endpoints);
+        MemberEndpoints.Map(endpoints);
+        ServiceAccountEndpoints.Map(endpoints);
+        KeyEndpoints.Map(endpoints);
+        EventEndpoints.Map(endpoints);
+        return endpoints;
+    }
 }

@@ -95,7 +95,7 @@ public sealed class Caller
         Kind is null ? "none" : IsSession ? "session" : "key",
         CredentialId,
         http.TraceIdentifier,
-        http.Connection.RemoteIpAddress is { } address ? NetworkAddress.Show(address) : null);
+        NetworkAddress.Of(http));
 
     /// <summary>
     /// May this caller use <paramref name="permission"/>? Pure. A key's scope pattern is matched on <c>org/resource</c>, or on

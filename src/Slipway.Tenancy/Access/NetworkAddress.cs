@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Microsoft.AspNetCore.Http;
 
 namespace Slipway.Tenancy;
 
@@ -7,6 +8,9 @@ namespace Slipway.Tenancy;
 internal static class NetworkAddress
 {
     public static string Show(IPAddress address) => (address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address).ToString();
+
+    /// <summary>The caller's address as events show it.</summary>
+    public static string? Of(HttpContext http) => http.Connection.RemoteIpAddress is { } address ? Show(address) : null;
 
     public static string Network(IPAddress? address)
     {

@@ -36,9 +36,17 @@ public sealed class Changes
     /// The same for a request. With an <c>Idempotency-Key</c> the answer is kept, sealed, and given again to a repetition without
     /// running <paramref name="work"/>. The body must have been read with <see cref="RequestBodies.ReadBodyAsync{T}"/>, if there is one.
     /// </summary>
-    public async Task<T> CommitAsync<T>(HttpContext http, JsonTypeInfo<T> type, Func<Change, CancellationToken, Task<T>> work, CancellationToken cancellationToken)
+    public Task<T> CommitAsync<T>(HttpContext http, JsonTypeInfo<T> type, Func<Change, CancellationToken, Task<T>> work, CancellationToken cancellationToken) =>
+        CommitAsync(http, http.GetCaller().Origin(http), type, work, cancellationToken);
+
+    /// <summary>The same, in the name of somebody else than the caller: signing in is done by nobody yet.</summary>
+    internal async Task<T> CommitAsync<T>(
+        HttpContext http,
+        ChangeOrigin origin,
+        JsonTypeInfo<T> type,
+        Func<Change, CancellationToken, Task<T>> work,
+        CancellationToken cancellationToken)
     {
-        var origin = http.GetCaller().Origin(http);
         if (idempotency.KeyOf(http) is not { } key)
         {
             return await CommitAsync(origin, work, cancellationToken);

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 
 namespace Slipway.Tenancy;
 
@@ -13,7 +14,8 @@ internal sealed class AccessGate(RequestDelegate next, Authenticator authenticat
         var endpoint = http.GetEndpoint();
         if (endpoint?.Metadata.GetMetadata<AccessRule>() is not { } rule)
         {
-            if (endpoint is not null && http.Request.Path.StartsWithSegments("/v1"))
+            // Routing's own answers (405, 415) are endpoints too, but not of a route.
+            if (endpoint is RouteEndpoint && http.Request.Path.StartsWithSegments("/v1"))
             {
                 throw new InvalidOperationException($"{endpoint.DisplayName} has no access rule; put one of Require… or AllowAnonymousAccess on it.");
             }

@@ -9,7 +9,11 @@ using Slipway.Api;
 namespace Slipway.Tenancy;
 
 /// <summary>The page a request asks for. <paramref name="After"/> is the position its token carries, null for the first page.</summary>
-public sealed record PageRequest(int Size, string? After);
+public sealed record PageRequest(int Size, string? After)
+{
+    /// <summary>The position of a list ordered by id.</summary>
+    public Guid? AfterId() => After is null ? null : Guid.Parse(After);
+}
 
 /// <summary>
 /// The tokens of <c>?pageToken=</c>: a position, signed with HMAC and bound to the path, the filter and the caller, so that nobody can
