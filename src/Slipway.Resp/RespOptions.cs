@@ -21,8 +21,8 @@ public sealed record RespOptions
     /// <summary>First pause before a reconnect; doubles up to <see cref="MaxReconnectDelay"/>; each pause is a random 50–100 % of it.</summary>
     public TimeSpan MinReconnectDelay { get; init; } = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>2 s: a restarted Redis is found again soon, and a dead one costs next to nothing.</summary>
-    public TimeSpan MaxReconnectDelay { get; init; } = TimeSpan.FromSeconds(2);
+    /// <summary>1 s: a restarted Redis is found again soon, and a dead one costs next to nothing.</summary>
+    public TimeSpan MaxReconnectDelay { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>Commands waiting for an answer; one more waits in <c>SendAsync</c>. 1024 in flight saturate one Redis (see jobs.md: 200 do).</summary>
     public int MaxInFlight { get; init; } = 1024;
