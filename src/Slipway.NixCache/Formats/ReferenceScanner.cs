@@ -11,13 +11,18 @@ namespace Slipway.NixCache.Formats;
 ///  look at the last character of a window of 32: when it is no nix32 character, no window over it can be one, and 32
 ///  bytes are skipped at once. In most binaries that is one look per 32 bytes.
 /// </code>
-/// Within a run each further character shifts the 160-bit number by one digit, so even a file of nothing but nix32 characters
-/// costs a few operations a byte; a window that goes over the end of one span and into the next needs no copy of its bytes either.
+/// Within a run each further character shifts the 160-bit number by one digit instead of reading 32 again, and a window that goes over the end of one span and into the next needs no copy of its bytes.
 /// </remarks>
 internal sealed class ReferenceScanner
 {
     /// <summary>Ours: far more than any real path refers to (some thousands), and 2 MB of memory at most.</summary>
     public const int MaxCandidates = 65_536;
+
+    /// <summary>
+    /// Ours: candidates looked up, repetitions counted. Real paths have some thousands; a file made to hold the scanner up (nothing
+    /// but nix32 characters, repeating at a distance) costs about 80 ns a byte, so this bounds it to some 1.5 CPU seconds.
+    /// </summary>
+    public const int MaxLookups = 16 << 20;
 
     private const int Window = StorePathHash.TextLength;
 
@@ -31,11 +36,15 @@ internal sealed class ReferenceScanner
     private uint _high;
 
     private StorePathHash _last;
+    private int _lookups;
 
     /// <summary>Every distinct candidate, in no order.</summary>
     public IReadOnlyCollection<StorePathHash> Found => _found;
 
-    /// <summary>There were more than <see cref="MaxCandidates"/>; the scan stopped there, so <see cref="Found"/> is not all.</summary>
+    /// <summary>
+    /// There were more than <see cref="MaxCandidates"/> (or <see cref="MaxLookups"/>); the scan stopped there, so
+    /// <see cref="Found"/> is not all.
+    /// </summary>
     public bool Overflowed { get; private set; }
 
     public bool Contains(StorePathHash hash) => _found.Contains(hash);
@@ -129,7 +138,11 @@ internal sealed class ReferenceScanner
         }
 
         _last = candidate;
-        if (_found.Count < MaxCandidates)
+        if (++_lookups > MaxLookups)
+        {
+            Overflowed = true;
+        }
+        else if (_found.Count < MaxCandidates)
         {
             _found.Add(candidate);
         }

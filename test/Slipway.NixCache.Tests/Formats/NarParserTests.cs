@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Buffers.Binary;
+using System.Buffers.Text;
 using System.Text;
 using System.Text.Json;
 using FsCheck;
@@ -182,6 +184,9 @@ public sealed class NarParserTests
     [Fact]
     public void Entries_are_limited_to_a_million()
     {
+        // One entry's bytes, with another number written into its name each time.
+        var entry = Nars.Tokens("entry", "(", "name", "0000000", "node", "(", "type", "regular", ")", ")");
+        var name = entry.AsMemory(entry.AsSpan().IndexOf("0000000"u8), 7);
         using var parser = new NarParser();
         parser.Append(Nars.Archive("(", "type", "directory"));
 
@@ -189,7 +194,8 @@ public sealed class NarParserTests
         {
             for (var i = 0; i <= NarParser.MaxEntries; i++)
             {
-                parser.Append(Nars.Tokens("entry", "(", "name", i.ToString("D7", System.Globalization.CultureInfo.InvariantCulture), "node", "(", "type", "regular", ")", ")"));
+                Utf8Formatter.TryFormat(i, name.Span, out _, new StandardFormat('D', 7));
+                parser.Append(entry);
             }
         });
 
@@ -271,16 +277,16 @@ public sealed class NarParserTests
     [Fact]
     public async Task A_listing_of_many_pieces_is_the_same_as_a_stream_and_as_an_array()
     {
-        var entries = Enumerable.Range(10_000, 20_000).Select(i => ((object)$"file-{i}", Nars.Plain(""))).ToArray();
+        var entries = Enumerable.Range(10_000, 5_000).Select(i => ((object)$"file-{i}", Nars.Plain(""))).ToArray();
         using var parser = Parse(Nars.Archive(Nars.Folder(entries)), 4_096);
         var stream = new MemoryStream();
 
         await parser.Listing.WriteToAsync(stream, TestContext.Current.CancellationToken);
 
-        parser.Listing.Length.ShouldBeGreaterThan(1_000_000);
+        parser.Listing.Length.ShouldBeGreaterThan(200_000);
         stream.ToArray().AsSpan().SequenceEqual(parser.Listing.ToArray()).ShouldBeTrue();
         using var json = JsonDocument.Parse(stream.ToArray());
-        json.RootElement.GetProperty("root").GetProperty("entries").EnumerateObject().Count().ShouldBe(20_000);
+        json.RootElement.GetProperty("root").GetProperty("entries").EnumerateObject().Count().ShouldBe(5_000);
     }
 
     private static string Listing(NarParser parser) => Encoding.UTF8.GetString(parser.Listing.ToArray());

@@ -74,6 +74,22 @@ public sealed class ReferenceScannerTests
         (scanner.Overflowed, scanner.Found.Count).ShouldBe((true, ReferenceScanner.MaxCandidates));
     }
 
+    [Fact]
+    public void Stops_at_a_file_made_to_hold_it_up()
+    {
+        // Few candidates, but a new one at every byte.
+        var period = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(Nix32.Alphabet, 2_000)));
+        var scanner = new ReferenceScanner();
+        for (var given = 0L; given <= ReferenceScanner.MaxLookups + 32L; given += period.Length)
+        {
+            scanner.Overflowed.ShouldBeFalse();
+            scanner.Append(period);
+        }
+
+        scanner.Overflowed.ShouldBeTrue();
+        scanner.Found.Count.ShouldBe(32);
+    }
+
     private static List<string> Scan(params byte[][] pieces)
     {
         var scanner = new ReferenceScanner();
