@@ -27,7 +27,7 @@ create table membership (
     primary key (org_id, user_id)
 );
 
-create index membership_user on membership (user_id);
+create index membership_of_user on membership (user_id);
 
 create table service_account (
     id         uuid primary key,
@@ -52,7 +52,7 @@ create table session (
     client       text
 );
 
-create index session_user on session (user_id, id);
+create index session_of_user on session (user_id, id);
 
 create table api_key (
     id                 uuid primary key,
@@ -69,8 +69,8 @@ create table api_key (
     check (num_nonnulls(user_id, service_account_id) = 1)
 );
 
-create index api_key_user on api_key (user_id, id);
-create index api_key_service_account on api_key (service_account_id, id);
+create index api_key_of_user on api_key (user_id, id);
+create index api_key_of_service_account on api_key (service_account_id, id);
 
 -- Failed sign-ins, counted per account name and per network. Swept when a day old.
 create table sign_in_throttle (
