@@ -13,7 +13,8 @@ namespace Slipway.NixCache.Formats;
 /// </code>
 /// Within a run each further character shifts the 160-bit number by one digit instead of reading 32 again, and a window that goes over the end of one span and into the next needs no copy of its bytes.
 /// </remarks>
-internal sealed class ReferenceScanner
+/// <param name="keep">When given, only candidates it says yes to are collected: a second look, at a file that spelled too many.</param>
+internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
 {
     /// <summary>Ours: far more than any real path refers to (some thousands), and 2 MB of memory at most.</summary>
     public const int MaxCandidates = 65_536;
@@ -132,7 +133,7 @@ internal sealed class ReferenceScanner
     private void Add(StorePathHash candidate)
     {
         // A fill of one character is the one long run that real files have.
-        if (candidate == _last && _found.Count > 0)
+        if (candidate == _last && _lookups > 0)
         {
             return;
         }
@@ -141,6 +142,10 @@ internal sealed class ReferenceScanner
         if (++_lookups > MaxLookups)
         {
             Overflowed = true;
+        }
+        else if (keep?.Invoke(candidate) == false)
+        {
+            // Not asked for.
         }
         else if (_found.Count < MaxCandidates)
         {

@@ -1,0 +1,101 @@
+using System.Collections.Concurrent;
+using Slipway.Data;
+
+namespace Slipway.NixCache;
+
+/// <summary>
+/// The bytes of archives on their way in: one append-only file each, named by the archive's id, outside every store.
+/// </summary>
+internal sealed class ArchiveFiles
+{
+    private readonly ConcurrentDictionary<Guid, byte> _writing = new();
+    private readonly string _folder;
+
+    public ArchiveFiles(NixCacheOptions options)
+    {
+        _folder = options.UploadFolder;
+        Directory.CreateDirectory(_folder);
+    }
+
+    /// <summary>Bytes held, made durable before they are told: a client will not send them again.</summary>
+    public long DurableLength(Guid archive)
+    {
+        using var file = new FileStream(PathOf(archive), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite, bufferSize: 0);
+        file.Flush(flushToDisk: true);
+        return file.Length;
+    }
+
+    /// <summary>The file at its end, or null when another request is writing it.</summary>
+    public ArchiveAppend? TryAppend(Guid archive) => _writing.TryAdd(archive, 0)
+        ? new ArchiveAppend(new FileStream(PathOf(archive), FileMode.Append, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0), () => _writing.TryRemove(archive, out _))
+        : null;
+
+    public FileStream? OpenForReading(Guid archive)
+    {
+        try
+        {
+            return new FileStream(PathOf(archive), new FileStreamOptions
+            {
+                Mode = FileMode.Open,
+                Access = FileAccess.Read,
+                Share = FileShare.ReadWrite | FileShare.Delete,
+                BufferSize = 256 << 10,
+                Options = FileOptions.Asynchronous | FileOptions.SequentialScan,
+            });
+        }
+        catch (FileNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    public void Delete(Guid archive) => File.Delete(PathOf(archive));
+
+    /// <summary>Archives that have a file here, whatever the database says of them.</summary>
+    public IEnumerable<Guid> List()
+    {
+        foreach (var path in Directory.EnumerateFiles(_folder))
+        {
+            if (EntityId.TryRead("arc", Path.GetFileName(path), out var archive))
+            {
+                yield return archive;
+            }
+        }
+    }
+
+    private string PathOf(Guid archive) => Path.Combine(_folder, EntityId.Show("arc", archive));
+}
+
+/// <summary>One writer's hold on an archive's file.</summary>
+internal sealed class ArchiveAppend(FileStream file, Action release) : IAsyncDisposable
+{
+    public long Length => file.Length;
+
+    public ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken) => file.WriteAsync(bytes, cancellationToken);
+
+    public void MakeDurable() => file.Flush(flushToDisk: true);
+
+    public async ValueTask DisposeAsync()
+    {
+        await file.DisposeAsync();
+        release();
+    }
+}
+
+/// <summary>Wakes requests that wait for an archive to finish.</summary>
+internal sealed class ArchiveWaiters
+{
+    private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _waiting = new();
+
+    /// <summary>Completes when <paramref name="archive"/> is next reported finished. Ask before looking at its state.</summary>
+    public Task Finished(Guid archive) =>
+        _waiting.GetOrAdd(archive, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    public void Wake(Guid archive)
+    {
+        if (_waiting.TryRemove(archive, out var waiting))
+        {
+            waiting.SetResult();
+        }
+    }
+}

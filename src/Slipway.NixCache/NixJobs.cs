@@ -1,0 +1,43 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Slipway.Data;
+using Slipway.Queue;
+
+namespace Slipway.NixCache;
+
+/// <summary>The Nix cache's own queue, from the side of those who ask for work.</summary>
+internal sealed class NixJobs(WorkQueues queues) : IAsyncDisposable
+{
+    public WorkQueue Queue { get; } = queues.Open("nix");
+
+    /// <summary>The archive's id is the job's: asking again for one that waits or runs changes nothing.</summary>
+    public Task<EnqueueOutcome> EnqueueArchiveAsync(Guid archive, CancellationToken cancellationToken) =>
+        Queue.EnqueueAsync(new JobDraft(EntityId.Show("arc", archive), ArchiveJob.Type, archive.ToByteArray()), cancellationToken);
+
+    public Task<EnqueueOutcome> EnqueueResignAsync(Guid cache, CancellationToken cancellationToken) =>
+        Queue.EnqueueAsync(new JobDraft(EntityId.Show("resign", Guid.NewGuid()), ResignJob.Type, cache.ToByteArray()), cancellationToken);
+
+    public ValueTask DisposeAsync() => Queue.DisposeAsync();
+}
+
+/// <summary>The side of those who do it: which job type is run by what.</summary>
+internal sealed class NixWorker(
+    NixJobs jobs, ArchiveJob archives, ResignJob resigning, NixCacheOptions options, TimeProvider time, ILogger<QueueWorker> logger) : IHostedService, IAsyncDisposable
+{
+    private readonly QueueWorker _worker = new(
+        jobs.Queue,
+        new Dictionary<string, Func<Job, CancellationToken, Task>>
+        {
+            [ArchiveJob.Type] = (job, cancellationToken) => archives.RunAsync(new Guid(job.Payload.Span), cancellationToken),
+            [ResignJob.Type] = (job, cancellationToken) => resigning.RunAsync(new Guid(job.Payload.Span), cancellationToken),
+        },
+        new QueueWorkerOptions { Concurrency = options.ArchiveWorkers },
+        time,
+        logger);
+
+    public Task StartAsync(CancellationToken cancellationToken) => _worker.StartAsync(cancellationToken);
+
+    public Task StopAsync(CancellationToken cancellationToken) => _worker.StopAsync(cancellationToken);
+
+    public ValueTask DisposeAsync() => _worker.DisposeAsync();
+}

@@ -1,0 +1,87 @@
+using System.Buffers.Text;
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using Dapper;
+using Slipway.Content;
+using Slipway.Data;
+using Slipway.NixCache.Formats;
+
+namespace Slipway.NixCache;
+
+/// <summary>A path as it is served: the signed narinfo, ready-made.</summary>
+/// <param name="NarInfo">The response body. Never changed in place: a re-signed path gets a new entry.</param>
+/// <param name="ETag">Strong, over the body.</param>
+/// <param name="FileHash">Its NAR file.</param>
+internal sealed record PathEntry(byte[] NarInfo, string ETag, Digest FileHash)
+{
+    public static PathEntry Of(byte[] narInfo, Digest fileHash)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(narInfo, hash);
+        return new PathEntry(narInfo, $"\"{Base64Url.EncodeToString(hash[..12])}\"", fileHash);
+    }
+}
+
+/// <summary>A NAR file a cache may serve.</summary>
+internal readonly record struct NarEntry(long FileSize, string Compression);
+
+/// <summary>
+/// All paths and NAR files of one cache in memory: a hit and a miss are both answered without the database.
+/// </summary>
+/// <remarks>
+/// About 900 bytes a path: a million paths are under 1 GB. The database is the truth; rows are committed first, then entered
+/// here, and taken out here before they are deleted there, so this index never promises what the database does not hold.
+/// One server per database relies on its own index; how several servers follow each other is docs/adr/0007.
+/// Safe for concurrent use.
+/// </remarks>
+internal sealed class CacheIndex
+{
+    private readonly ConcurrentDictionary<StorePathHash, PathEntry> _paths = new();
+    private readonly ConcurrentDictionary<Digest, NarEntry> _nars = new();
+
+    public int PathCount => _paths.Count;
+
+    public PathEntry? Find(StorePathHash hash) => _paths.GetValueOrDefault(hash);
+
+    public bool Contains(StorePathHash hash) => _paths.ContainsKey(hash);
+
+    public bool TryFindNar(Digest fileHash, out NarEntry nar) => _nars.TryGetValue(fileHash, out nar);
+
+    public void Enter(StorePathHash hash, PathEntry entry) => _paths[hash] = entry;
+
+    /// <summary>Replaces a path that is still there; one that was removed meanwhile stays removed.</summary>
+    public void Replace(StorePathHash hash, PathEntry entry)
+    {
+        if (_paths.TryGetValue(hash, out var current))
+        {
+            _paths.TryUpdate(hash, entry, current);
+        }
+    }
+
+    public void Remove(StorePathHash hash) => _paths.TryRemove(hash, out _);
+
+    public void EnterNar(Digest fileHash, NarEntry nar) => _nars[fileHash] = nar;
+
+    public void RemoveNar(Digest fileHash) => _nars.TryRemove(fileHash, out _);
+
+    public static async Task<CacheIndex> LoadAsync(Database database, Guid cacheId, CancellationToken cancellationToken)
+    {
+        var index = new CacheIndex();
+        await using var connection = await database.OpenAsync(cancellationToken);
+        var nars = connection.QueryUnbufferedAsync<(byte[] FileHash, long FileSize, string Compression)>(
+            "select file_hash, file_size, compression from nix_nar where cache_id = @cacheId", new { cacheId });
+        await foreach (var nar in nars.WithCancellation(cancellationToken))
+        {
+            index.EnterNar(Digest.FromBytes(nar.FileHash), new NarEntry(nar.FileSize, nar.Compression));
+        }
+
+        var paths = connection.QueryUnbufferedAsync<(byte[] Hash, byte[] NarInfo, byte[] FileHash)>(
+            "select hash, narinfo, file_hash from nix_path where cache_id = @cacheId", new { cacheId });
+        await foreach (var path in paths.WithCancellation(cancellationToken))
+        {
+            index.Enter(new StorePathHash(path.Hash), PathEntry.Of(path.NarInfo, Digest.FromBytes(path.FileHash)));
+        }
+
+        return index;
+    }
+}
