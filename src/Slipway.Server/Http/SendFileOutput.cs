@@ -1,0 +1,270 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.IO.Pipelines;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Win32.SafeHandles;
+using Slipway.Native;
+
+namespace Slipway.Server.Http;
+
+/// <summary>
+/// The writing half of a connection, in place of Kestrel's: what is flushed goes straight to the socket, and some of it may
+/// be bytes of a file, which the kernel sends without showing them to this process (sendfile(2)).
+/// <code>
+///   Kestrel's HTTP/1 layer                         this type                              socket
+///   headers:  GetMemory, Advance(180)   ─►  180 bytes in _buffer
+///                        FlushAsync     ─►  send(180)                                 ─►  180 bytes
+///   file:     BeginFile ... (from SendFileResponseBody)
+///                        Advance(1 MB)  ─►  no memory behind it: counted as file bytes
+///                        FlushAsync     ─►  sendfile(1 MB), waits while the client is slow ─► 1 MB
+///             EndFile
+/// </code>
+/// The HTTP layer so sees every byte pass, in order: Content-Length, minimum data rate and aborts work as ever.
+/// One writer at a time, as with every PipeWriter; sends never overlap.
+/// </summary>
+internal sealed class SendFileOutput : PipeWriter
+{
+    private const int InputOutputError = 5; // EIO: the disk, not the client
+
+    private readonly ConnectionContext _connection;
+    private readonly Socket _socket;
+    private readonly MemoryPool<byte> _memoryPool;
+
+    // Used as a growing list of pooled blocks: it never blocks its writer, and the sender empties it at every flush.
+    private readonly Pipe _buffer;
+
+    private SafeFileHandle? _file;
+    private long _fileOffset;
+    private long _fileBytes;
+
+    private Task _sending = Task.CompletedTask;
+    private TaskCompletionSource? _interrupted;
+    private bool _completed;
+    private volatile bool _closed;
+
+    public SendFileOutput(ConnectionContext connection, Socket socket, MemoryPool<byte> memoryPool)
+    {
+        _connection = connection;
+        _socket = socket;
+        _memoryPool = memoryPool;
+        _buffer = new Pipe(new PipeOptions(memoryPool, PipeScheduler.Inline, PipeScheduler.Inline,
+            pauseWriterThreshold: 0, resumeWriterThreshold: 0, useSynchronizationContext: false));
+    }
+
+    /// <summary>How often memory was asked for: tells whether the HTTP layer above writes into this output directly.</summary>
+    public int MemoryRequests { get; private set; }
+
+    /// <summary>The connection takes no more bytes.</summary>
+    public bool IsClosed => _closed;
+
+    /// <summary>Why the file could not be sent as announced, if that is what closed the connection.</summary>
+    public IOException? FileFault { get; private set; }
+
+    public override bool CanGetUnflushedBytes => true;
+
+    public override long UnflushedBytes => _buffer.Writer.UnflushedBytes + _fileBytes;
+
+    /// <summary>From here to <see cref="EndFile"/>, advancing means bytes of <paramref name="file"/> from <paramref name="offset"/> on.</summary>
+    public void BeginFile(SafeFileHandle file, long offset)
+    {
+        _file = file;
+        _fileOffset = offset;
+    }
+
+    public void EndFile() => _file = null;
+
+    public override Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        MemoryRequests++;
+        return _buffer.Writer.GetMemory(sizeHint);
+    }
+
+    public override Span<byte> GetSpan(int sizeHint = 0)
+    {
+        MemoryRequests++;
+        return _buffer.Writer.GetSpan(sizeHint);
+    }
+
+    public override void Advance(int bytes)
+    {
+        if (_file is null)
+        {
+            _buffer.Writer.Advance(bytes);
+        }
+        else
+        {
+            _fileBytes += bytes;
+        }
+    }
+
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        if (cancellationToken.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<FlushResult>(cancellationToken);
+        }
+
+        var sending = StartSending();
+        return sending.IsCompletedSuccessfully
+            ? ValueTask.FromResult(new FlushResult(isCanceled: false, isCompleted: _closed))
+            : WaitAsync(_sending = sending.AsTask(), cancellationToken);
+    }
+
+    /// <summary>Lets a waiting flush return; what it was sending still goes out, before anything written later.</summary>
+    public override void CancelPendingFlush() => Volatile.Read(ref _interrupted)?.TrySetResult();
+
+    public override void Complete(Exception? exception = null)
+    {
+        if (_completed)
+        {
+            return;
+        }
+
+        _completed = true;
+        if (exception is null)
+        {
+            var sending = StartSending();
+            if (!sending.IsCompletedSuccessfully)
+            {
+                _sending = sending.AsTask();
+            }
+        }
+    }
+
+    /// <summary>Ends the output: waits until everything written has been handed to the kernel or the connection has failed.</summary>
+    public async Task DrainAsync()
+    {
+        Complete();
+        await _sending;
+        await _buffer.Writer.CompleteAsync();
+        await _buffer.Reader.CompleteAsync();
+    }
+
+    private ValueTask StartSending()
+    {
+        // Only commits the bytes: without a threshold this flush never waits.
+        var committed = _buffer.Writer.FlushAsync(CancellationToken.None);
+        Debug.Assert(committed.IsCompleted);
+
+        // Unfinished only after a flush was cancelled.
+        return _sending.IsCompleted ? SendAsync() : SendAfterAsync(_sending);
+    }
+
+    private async ValueTask SendAfterAsync(Task previous)
+    {
+        await previous;
+        await SendAsync();
+    }
+
+    /// <summary>Sends all there is. Never throws: failures close the connection, which is what the HTTP layer asks about.</summary>
+    private async ValueTask SendAsync()
+    {
+        try
+        {
+            while (_buffer.Reader.TryRead(out var read) && !read.Buffer.IsEmpty)
+            {
+                var bytes = read.Buffer;
+                try
+                {
+                    if (!_closed)
+                    {
+                        await SendAsync(bytes);
+                    }
+                }
+                finally
+                {
+                    _buffer.Reader.AdvanceTo(bytes.End);
+                }
+            }
+
+            while (_fileBytes > 0 && !_closed && _file is { } file)
+            {
+                await SendFileAsync(file);
+            }
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException or IOException)
+        {
+            Close(exception);
+        }
+    }
+
+    private async ValueTask SendAsync(ReadOnlySequence<byte> bytes)
+    {
+        if (bytes.IsSingleSegment)
+        {
+            await _socket.SendAsync(bytes.First, SocketFlags.None, CancellationToken.None);
+            return;
+        }
+
+        // One system call and, with luck, one packet for all blocks.
+        List<ArraySegment<byte>> blocks = [];
+        foreach (var block in bytes)
+        {
+            blocks.Add(MemoryMarshal.TryGetArray(block, out var array) ? array : new ArraySegment<byte>(block.ToArray()));
+        }
+
+        await _socket.SendAsync(blocks, SocketFlags.None);
+    }
+
+    private async ValueTask SendFileAsync(SafeFileHandle file)
+    {
+        var sent = Posix.SendFile(_socket.SafeHandle, file, ref _fileOffset, _fileBytes);
+        if (sent > 0)
+        {
+            _fileBytes -= sent;
+            if (_fileBytes == 0)
+            {
+                return;
+            }
+        }
+
+        // The kernel takes no more for now (or the file has ended, which the read below tells). There is no waiting for
+        // "writable" in .NET without sending something, so the next few bytes go the ordinary way, and their send is
+        // the wait. The socket reports room when a third of its buffer is free, so this is some 4 kB in every MB.
+        using var block = _memoryPool.Rent();
+        var toPageEnd = (int)(Environment.SystemPageSize - (_fileOffset % Environment.SystemPageSize));
+        var wanted = (int)Math.Min(Math.Min(toPageEnd, block.Memory.Length), _fileBytes);
+        var read = RandomAccess.Read(file, block.Memory.Span[..wanted], _fileOffset);
+        if (read == 0)
+        {
+            throw FileFault = new EndOfStreamException($"The file ends {_fileBytes} bytes before the end of what was announced of it.");
+        }
+
+        await _socket.SendAsync(block.Memory[..read], SocketFlags.None, CancellationToken.None);
+        _fileOffset += read;
+        _fileBytes -= read;
+    }
+
+    private async ValueTask<FlushResult> WaitAsync(Task sending, CancellationToken cancellationToken)
+    {
+        var interrupted = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Volatile.Write(ref _interrupted, interrupted);
+        await using (cancellationToken.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), interrupted))
+        {
+            await Task.WhenAny(sending, interrupted.Task);
+        }
+
+        Volatile.Write(ref _interrupted, null);
+        if (sending.IsCompleted)
+        {
+            return new FlushResult(isCanceled: false, isCompleted: _closed);
+        }
+
+        cancellationToken.ThrowIfCancellationRequested();
+        return new FlushResult(isCanceled: true, isCompleted: false);
+    }
+
+    private void Close(Exception exception)
+    {
+        if (exception is IOException { HResult: InputOutputError } disk)
+        {
+            FileFault = disk;
+        }
+
+        _closed = true;
+        _fileBytes = 0;
+        _connection.Abort(new ConnectionAbortedException("The response could not be sent to its end.", exception));
+    }
+}
