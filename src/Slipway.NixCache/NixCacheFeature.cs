@@ -1,5 +1,4 @@
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Slipway.Data;
@@ -73,11 +72,6 @@ public static class NixCacheFeature
 
         var protocol = endpoints.ServiceProvider.GetRequiredService<NixProtocol>();
         endpoints.Map("/nix/{**file}", protocol.HandleAsync).ExcludeFromDescription();
-        foreach (var (host, cache) in endpoints.ServiceProvider.GetRequiredService<NixCacheOptions>().Hosts)
-        {
-            endpoints.Map("/{**file}", (HttpContext http) => protocol.HandleHostAsync(http, cache)).RequireHost(host).ExcludeFromDescription();
-        }
-
         return endpoints;
     }
 }

@@ -10,7 +10,7 @@ namespace Slipway.NixCache;
 /// </summary>
 /// <remarks>
 /// <code>
-/// /nix/{org}/{cache}/{file}  or  {configured host}/{file}
+/// /nix/{org}/{cache}/{file}      (a host name of its own is rewritten to this by the server)
 ///        │
 ///   which cache? which file? (strict grammars, else 404)
 ///        │
@@ -42,9 +42,6 @@ internal sealed class NixProtocol(CacheDirectory caches, Authenticator authentic
             ? PlainText.NotFoundAsync(http)
             : HandleAsync(http, path[..(org + 1 + cache)], path[(org + cache + 2)..]);
     }
-
-    /// <summary><c>/{file}</c> on a host name that is the cache <paramref name="fullName"/>.</summary>
-    public Task HandleHostAsync(HttpContext http, string fullName) => HandleAsync(http, fullName, http.Request.Path.Value.AsSpan()[1..]);
 
     private Task HandleAsync(HttpContext http, ReadOnlySpan<char> fullName, ReadOnlySpan<char> file)
     {
