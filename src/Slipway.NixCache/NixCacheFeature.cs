@@ -71,7 +71,7 @@ public static class NixCacheFeature
         ArchiveEndpoints.Map(endpoints);
 
         var protocol = endpoints.ServiceProvider.GetRequiredService<NixProtocol>();
-        endpoints.Map("/nix/{**file}", protocol.HandleAsync).ExcludeFromDescription();
+        endpoints.Map("/nix/{**file}", protocol.HandleAsync).WithMetadata(new ExcludeFromDescriptionAttribute());
         return endpoints;
     }
 }

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Slipway.EndToEnd.Tests.Running;
 
 /// <summary>What a program printed and how it ended.</summary>
-internal sealed record Ran(string Command, int ExitCode, string Output, string Errors)
+public sealed record Ran(string Command, int ExitCode, string Output, string Errors)
 {
     public Ran ShouldSucceed() => ExitCode == 0 ? this : throw new ShouldAssertException(ToString());
 
