@@ -36,7 +36,7 @@ public sealed class NixLab : IAsyncLifetime
     /// <summary>Why nix can't be used here, or null.</summary>
     public static string? Unusable { get; } =
         !File.Exists("/usr/bin/nix") ? "nix is not installed (apt-get install nix-bin)"
-        : Environment.UserName != "root" ? "building into /nix/store needs root"
+        : System.Environment.UserName != "root" ? "building into /nix/store needs root"
         : null;
 
     public static void RequireNix() => Assert.SkipWhen(Unusable is not null, Unusable ?? "");
