@@ -68,7 +68,7 @@ public sealed partial class SlipwayClient
     public Task<Archive> GetArchiveAsync(string org, string cache, string archive, TimeSpan wait, CancellationToken cancellationToken) =>
         GetAsync(
             RouteTemplate.Fill(Routes.Archive, org, cache, archive)
-                + (wait > TimeSpan.Zero ? string.Create(CultureInfo.InvariantCulture, $"?wait={(int)wait.TotalSeconds}s") : ""),
+                + (wait > TimeSpan.Zero ? string.Create(CultureInfo.InvariantCulture, $"?wait={(int)wait.TotalSeconds}") : ""),
             Json.Archive,
             cancellationToken);
 
@@ -78,7 +78,8 @@ public sealed partial class SlipwayClient
     /// </summary>
     /// <param name="write">Writes the bytes to the stream it is given.</param>
     /// <param name="complete">These are the last bytes.</param>
-    public async Task<Archive> UploadArchiveAsync(
+    /// <returns>The archive once it is complete; null while more is to come.</returns>
+    public async Task<Archive?> UploadArchiveAsync(
         string org, string cache, string archive, long offset, bool complete, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
         using var request = new HttpRequestMessage(HttpMethod.Patch, RouteTemplate.Fill(Routes.ArchiveContent, org, cache, archive));
@@ -96,7 +97,7 @@ public sealed partial class SlipwayClient
                 throw await ProblemOfAsync(response, cancellationToken);
             }
 
-            return await ReadAsync(response, Json.Archive, cancellationToken);
+            return response.StatusCode == System.Net.HttpStatusCode.NoContent ? null : await ReadAsync(response, Json.Archive, cancellationToken);
         }
         catch (Exception exception) when (exception is HttpRequestException or IOException or OperationCanceledException)
         {

@@ -26,10 +26,12 @@ public sealed partial class SlipwayClient : IDisposable
     /// <summary>A problem is a page of text at most; what is longer did not come from Slipway.</summary>
     private const int MaxProblemBytes = 1 << 20;
 
-    // Requests refuse unknown fields, answers must not: a newer server may say more than this client knows.
+    // Requests refuse unknown fields, answers must not: a newer server may say more than this client knows. And the server leaves nulls
+    // out, so a nullable field of a record may be absent.
     private static readonly ApiJson Json = new(new JsonSerializerOptions(ApiJson.Default.Options)
     {
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Skip,
+        RespectRequiredConstructorParameters = false,
     });
 
     private readonly SlipwayClientOptions options;

@@ -8,7 +8,7 @@ public sealed record User(string Id, string Name, string Status, bool Superuser,
 public sealed record CreateUserRequest(string Name, string Password, bool Superuser = false);
 
 /// <summary>Fields left null stay as they are. Needs <c>If-Match</c>.</summary>
-public sealed record UpdateUserRequest(string? Status, bool? Superuser);
+public sealed record UpdateUserRequest(string? Status = null, bool? Superuser = null);
 
 public sealed record SignInRequest(string Name, string Password);
 
@@ -37,7 +37,7 @@ public sealed record Org(string Id, string Name, string DisplayName, string? Rol
 public sealed record CreateOrgRequest(string Name, string? DisplayName = null);
 
 /// <summary>Needs <c>If-Match</c>.</summary>
-public sealed record UpdateOrgRequest(string? DisplayName);
+public sealed record UpdateOrgRequest(string? DisplayName = null);
 
 /// <param name="Role"><c>owner</c>, <c>admin</c>, <c>member</c> or <c>viewer</c>.</param>
 public sealed record Member(string User, string UserId, string Role, DateTimeOffset Since);

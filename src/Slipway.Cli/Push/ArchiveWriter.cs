@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Slipway.Api;
 using Slipway.Cli.Nar;
 using Slipway.Cli.Nix;
@@ -22,6 +23,9 @@ internal sealed record Packing(bool Zstd, int Level)
 /// </summary>
 internal sealed class ArchiveWriter(Bundle bundle, Packing packing, NixProgram nix)
 {
+    // Nulls are written out: the reader insists on every field of an entry.
+    private static readonly ApiJson Entries = new(new JsonSerializerOptions(ApiJson.Default.Options) { DefaultIgnoreCondition = JsonIgnoreCondition.Never });
+
     /// <summary>Names the content of the stream. The program's version is in it, because another one may write other bytes.</summary>
     public string ResumeKey { get; } = KeyOf(bundle, packing);
 
@@ -63,7 +67,7 @@ internal sealed class ArchiveWriter(Bundle bundle, Packing packing, NixProgram n
     {
         var entry = JsonSerializer.SerializeToUtf8Bytes(
             new ArchiveEntry(path.StorePath, path.NarHash, path.NarSize, path.References, path.Deriver, path.ContentAddress, path.Signatures, packing.Name),
-            ApiJson.Default.ArchiveEntry);
+            Entries.ArchiveEntry);
         if (entry.Length > ArchiveFormat.MaxEntryBytes)
         {
             throw new CliFailure(ExitCodes.Failed, "entry_too_large", $"{path.StorePath} has too many references to push: {path.References.Count}");

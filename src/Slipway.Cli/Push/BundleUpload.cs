@@ -25,12 +25,17 @@ internal sealed class BundleUpload(SlipwayClient client, string org, string cach
     public async Task<int> RunAsync(Task needs, CancellationToken cancellationToken)
     {
         long reached = -1;
+        string? id = null;
         for (var failures = 0; ;)
         {
             TimeSpan? asked = null;
             try
             {
-                var archive = await client.CreateArchiveAsync(org, cache, new CreateArchiveRequest(writer.ResumeKey, bundle.Paths.Count), cancellationToken);
+                // By its id once known: when only the last answer was lost it is queued already, and the key would open a second upload.
+                var archive = id is null
+                    ? await client.CreateArchiveAsync(org, cache, new CreateArchiveRequest(writer.ResumeKey, bundle.Paths.Count), cancellationToken)
+                    : await client.GetArchiveAsync(org, cache, id, TimeSpan.Zero, cancellationToken);
+                id = archive.Id;
                 if (archive.State == "uploading")
                 {
                     failures = archive.Offset > reached ? 0 : failures;
@@ -55,33 +60,25 @@ internal sealed class BundleUpload(SlipwayClient client, string org, string cach
         }
     }
 
-    private async Task<Archive> UploadAsync(Archive archive, Task needs, CancellationToken cancellationToken)
+    private async Task<Archive> UploadAsync(Archive open, Task needs, CancellationToken cancellationToken)
     {
         var mayComplete = needs.IsCompletedSuccessfully;
         var count = new Counted(progress);
         long length = 0;
         try
         {
-            archive = await client.UploadArchiveAsync(
-                org, cache, archive.Id, archive.Offset, mayComplete,
-                async (stream, token) => length = await writer.WriteAsync(stream, archive.Offset, count, token),
+            var archive = await client.UploadArchiveAsync(
+                org, cache, open.Id, open.Offset, mayComplete,
+                async (stream, token) => length = await writer.WriteAsync(stream, open.Offset, count, token),
                 cancellationToken);
-        }
-        catch
-        {
-            count.TakeBack();
-            throw;
-        }
+            if (!mayComplete)
+            {
+                await needs.WaitAsync(cancellationToken);
+                archive = await client.UploadArchiveAsync(
+                    org, cache, open.Id, length, complete: true, static (_, _) => Task.CompletedTask, cancellationToken);
+            }
 
-        if (mayComplete)
-        {
-            return archive;
-        }
-
-        await needs.WaitAsync(cancellationToken);
-        try
-        {
-            return await client.UploadArchiveAsync(org, cache, archive.Id, length, complete: true, static (_, _) => Task.CompletedTask, cancellationToken);
+            return archive ?? throw new InvalidDataException("the server took the last bytes and said nothing");
         }
         catch
         {

@@ -19,7 +19,7 @@ internal static class ErrorReport
 {
     public static bool Knows(Exception exception, CancellationToken cancellationToken) => exception switch
     {
-        CliFailure or SlipwayApiException or SlipwayUnreachableException or IOException or UnauthorizedAccessException => true,
+        CliFailure or SlipwayApiException or SlipwayUnreachableException or IOException or InvalidDataException or UnauthorizedAccessException => true,
         OperationCanceledException => cancellationToken.IsCancellationRequested,
         _ => false,
     };
