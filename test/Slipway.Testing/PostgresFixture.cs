@@ -88,16 +88,15 @@ public static class PostgresFixture
         var folder = Path.Combine(Path.GetTempPath(), "slipway-pg-" + Guid.NewGuid().ToString("N")[..12]);
         EngineAccount.Current.MakePrivateFolder(folder);
         var bin = EnginePrograms.PostgresBin(version: null);
-        await TestEngine.RunAsync(
-            [
-                $"{bin}/initdb", "-D", $"{folder}/data", "-U", "slipway", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
-                "--no-sync", "--no-instructions",
-            ],
-            CancellationToken.None);
+        // initdb under the same guard as the server: a test run killed in its first second leaves nothing behind either.
+        const string InitAndServe = """
+            bin=$1; folder=$2; shift 2
+            "$bin/initdb" -D "$folder/data" -U slipway -A trust -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions && exec "$bin/postgres" "$@"
+            """;
         await TestEngine.StartAsync(
             folder,
             [
-                $"{bin}/postgres", "-D", $"{folder}/data", "-k", folder, "-h", "",
+                "/bin/sh", "-c", InitAndServe, "postgres", bin, folder, "-D", $"{folder}/data", "-k", folder, "-h", "",
                 "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "autovacuum=off",
                 "-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c", "max_wal_senders=0", "-c", "wal_level=minimal",
                 "-c", "max_parallel_workers_per_gather=0", "-c", "jit=off", "-c", "timezone=UTC",

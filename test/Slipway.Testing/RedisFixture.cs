@@ -62,9 +62,9 @@ public sealed class RedisFixture : IAsyncDisposable
     }
 
     /// <summary>Stops the process without ending it: connections stay open and nothing answers, like a hung machine.</summary>
-    public void Freeze() => _engine.Signal(19);
+    public void Freeze() => _engine.Signal(Signal.Stop);
 
-    public void Thaw() => _engine.Signal(18);
+    public void Thaw() => _engine.Signal(Signal.Continue);
 
     public ValueTask DisposeAsync() => _engine.DisposeAsync();
 

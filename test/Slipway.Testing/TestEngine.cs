@@ -64,21 +64,6 @@ internal sealed class TestEngine : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs a program to its end under the engines' account.</summary>
-    public static async Task RunAsync(IReadOnlyList<string> command, CancellationToken cancellationToken)
-    {
-        var words = (string[])[.. EngineAccount.Current.CommandPrefix, .. command];
-        var start = new ProcessStartInfo(words[0], words[1..]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = "/" };
-        using var process = Process.Start(start)!;
-        var output = process.StandardOutput.ReadToEndAsync(cancellationToken);
-        var errors = process.StandardError.ReadToEndAsync(cancellationToken);
-        await process.WaitForExitAsync(cancellationToken);
-        if (process.ExitCode != 0)
-        {
-            throw new InvalidOperationException($"{command[0]} failed ({process.ExitCode}):\n{await output}\n{await errors}");
-        }
-    }
-
     /// <summary>True once something accepts on the socket and answers <paramref name="question"/> with a text that starts like <paramref name="answer"/>.</summary>
     public static async Task<bool> AnswersAsync(string socketPath, ReadOnlyMemory<byte> question, string answer, CancellationToken cancellationToken)
     {
@@ -97,9 +82,9 @@ internal sealed class TestEngine : IAsyncDisposable
         }
     }
 
-    public void Kill() => LibC.Signal(ProcessId, LibC.SigKill);
+    public void Kill() => ProcessTable.Signal(ProcessId, Data.Signal.Kill);
 
-    public void Signal(int signal) => LibC.Signal(ProcessId, signal);
+    public void Signal(Signal signal) => ProcessTable.Signal(ProcessId, signal);
 
     /// <summary>Ends the engine but leaves its folder, for a successor.</summary>
     public async Task ReleaseAsync()
