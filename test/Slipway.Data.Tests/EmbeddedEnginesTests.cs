@@ -106,6 +106,8 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     {
         var killed = await StartAsync(_folder.Path, postgres: false);
         var process = killed.Status[0].ProcessId;
+        var log = Path.Combine(_folder.Path, "engines", "redis.log");
+        var logged = await File.ReadAllTextAsync(log, Token);
         await killed.AbandonAsync();
         var pidFile = Path.Combine(_folder.Path, "run", "redis.pid");
         var written = await File.ReadAllTextAsync(pidFile, Token);
@@ -113,13 +115,12 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
 
         // It waits for the holder of the lock to show up or to die, and never starts a second one beside it.
         var starting = StartAsync(_folder.Path, postgres: false);
-        var log = Path.Combine(_folder.Path, "engines", "redis.log");
         starting.IsCompleted.ShouldBeFalse();
         await File.WriteAllTextAsync(pidFile, written, Token);
 
         await using var next = await starting;
         next.Status[0].ProcessId.ShouldBe(process);
-        (await File.ReadAllTextAsync(log, Token)).Split("ready to accept connections").Length.ShouldBe(2);
+        (await File.ReadAllTextAsync(log, Token)).ShouldBe(logged);
     }
 
     [Fact]

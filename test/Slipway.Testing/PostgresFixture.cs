@@ -19,6 +19,9 @@ public static class PostgresFixture
     private static readonly SemaphoreSlim TemplateLock = new(1, 1);
     private static readonly Dictionary<string, string> Templates = new(StringComparer.Ordinal);
     private static NpgsqlDataSource? _admin;
+
+    // Only held: its pipe is the guard's sign of life, and a collected object would close it.
+    private static TestEngine? _engine;
     private static int _count;
 
     /// <summary>A fresh database with the modules' migrations applied; dropped when disposed.</summary>
@@ -93,7 +96,7 @@ public static class PostgresFixture
             bin=$1; folder=$2; shift 2
             "$bin/initdb" -D "$folder/data" -U slipway -A trust -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions && exec "$bin/postgres" "$@"
             """;
-        await TestEngine.StartAsync(
+        _engine = await TestEngine.StartAsync(
             folder,
             [
                 "/bin/sh", "-c", InitAndServe, "postgres", bin, folder, "-D", $"{folder}/data", "-k", folder, "-h", "",
