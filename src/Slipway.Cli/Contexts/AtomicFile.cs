@@ -13,7 +13,7 @@ internal static class AtomicFile
     public static void Write(string path, string text, UnixFileMode mode)
     {
         // Through a symlink to the file meant: dotfiles are often links into a repository.
-        var target = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
+        var target = File.Exists(path) ? File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path : path;
         var folder = Path.GetDirectoryName(target)!;
         if (!Directory.Exists(folder))
         {
