@@ -1,0 +1,79 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+
+namespace Slipway.Server.Configuration;
+
+/// <summary>
+/// Everything an operator can set, checked once at start and never changed after. Each leaf has its key in
+/// <see cref="ConfigurationKeys"/>, which is also where it gets its default, its range and its words.
+/// </summary>
+internal sealed record ServerConfiguration(
+    DataConfiguration Data,
+    HttpConfiguration Http,
+    DatabaseConfiguration Database,
+    RedisConfiguration Redis,
+    LogConfiguration Log,
+    OtlpConfiguration Otlp,
+    LimitsConfiguration Limits,
+    ContentConfiguration Content,
+    NixConfiguration Nix,
+    SessionsConfiguration Sessions,
+    KeysConfiguration Keys,
+    DrainConfiguration Drain);
+
+/// <param name="Folder">Null: the server picks one.</param>
+internal sealed record DataConfiguration(string? Folder);
+
+/// <param name="PublicUrl">What clients reach the server by; null: the listen address.</param>
+internal sealed record HttpConfiguration(ListenAddress Listen, Uri? PublicUrl);
+
+/// <param name="Url">Null: the embedded PostgreSQL.</param>
+internal sealed record DatabaseConfiguration(string? Url);
+
+/// <param name="Url">Null: the embedded Redis.</param>
+internal sealed record RedisConfiguration(string? Url);
+
+internal sealed record LogConfiguration(LogFormat Format, LogLevel Level);
+
+internal sealed record OtlpConfiguration(Uri? Endpoint, string? Headers);
+
+internal sealed record LimitsConfiguration(
+    long RequestBytes,
+    long NarinfoBytes,
+    long NarBytes,
+    long ArchiveBytes,
+    int ConcurrentIngests,
+    int MinUploadBytesPerSecond,
+    int Connections,
+    int RequestsPerMinute,
+    int AnonymousRequestsPerMinute);
+
+internal sealed record ContentConfiguration(long ReserveBytes);
+
+/// <param name="Hosts">Host name to <c>org/cache</c>: that cache is served at the root of the host.</param>
+internal sealed record NixConfiguration(IReadOnlyDictionary<string, string> Hosts);
+
+internal sealed record SessionsConfiguration(TimeSpan Lifetime);
+
+internal sealed record KeysConfiguration(TimeSpan DefaultLifetime, TimeSpan MaxLifetime);
+
+internal sealed record DrainConfiguration(TimeSpan Delay, TimeSpan Seconds);
+
+internal enum LogFormat
+{
+    /// <summary>Console on a terminal, JSON otherwise.</summary>
+    Auto,
+    Console,
+    Json,
+}
+
+/// <summary>An address and port to listen on. <paramref name="Address"/> is null for <c>localhost</c>: both loopbacks.</summary>
+internal sealed record ListenAddress(IPAddress? Address, int Port)
+{
+    public override string ToString() => Address switch
+    {
+        null => $"localhost:{Port}",
+        { AddressFamily: System.Net.Sockets.AddressFamily.InterNetworkV6 } => $"[{Address}]:{Port}",
+        _ => $"{Address}:{Port}",
+    };
+}
