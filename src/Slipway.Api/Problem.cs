@@ -64,4 +64,7 @@ public static class ProblemCodes
     public const string StoreFull = "store_full";
     public const string Unavailable = "unavailable";
     public const string Internal = "internal";
+    public const string MethodNotAllowed = "method_not_allowed";
+    public const string UnsupportedMediaType = "unsupported_media_type";
+    public const string Timeout = "timeout";
 }

@@ -61,6 +61,9 @@ public sealed partial class ContentStores : IAsyncDisposable
         ? open.Store
         : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 
+    /// <summary>The open stores, by their folder's name: for health.</summary>
+    public IReadOnlyList<(string Name, IContentStore Store)> Opened => [.. _stores.Values.Select(open => (Path.GetFileName(open.Path), open.Store))];
+
     /// <summary>Releases the folders. Uploads and readers still in use keep their files, but nothing new can be published.</summary>
     public async ValueTask DisposeAsync()
     {

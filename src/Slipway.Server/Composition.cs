@@ -1,0 +1,101 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http.Json;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Slipway.Api;
+using Slipway.Data;
+using Slipway.NixCache;
+using Slipway.Queue;
+using Slipway.Server.Configuration;
+using Slipway.Server.Health;
+using Slipway.Server.Hosting;
+using Slipway.Server.Http;
+using Slipway.Server.OpenApi;
+using Slipway.Server.Telemetry;
+using Slipway.Tenancy;
+
+namespace Slipway.Server;
+
+/// <summary>Which parts the server is made of, on one screen.</summary>
+internal static class Composition
+{
+    public static IReadOnlyList<MigrationModule> Migrations { get; } = [TenancyFeature.TenancyMigrations, NixCacheFeature.NixCacheMigrations];
+
+    public static WebApplication Compose(ServerConfiguration configuration, Foundations foundations, ILoggerFactory loggers, TimeProvider time)
+    {
+        // Empty: no appsettings.json, no ASPNETCORE_ variables, no launch settings. What is configurable is in ConfigurationKeys.
+        var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "slipway", ContentRootPath = AppContext.BaseDirectory });
+        builder.WebHost.UseKestrelCore().UseSendFileTransport().ConfigureKestrel(kestrel => KestrelLimits.Apply(kestrel, configuration));
+
+        var services = builder.Services;
+        services.AddSingleton(loggers);
+        services.AddSingleton(time);
+        services.AddSingleton<IHostLifetime, SignallessLifetime>();
+        // Our own patience ends first; this one only keeps a worker that never ends from keeping the process.
+        services.Configure<HostOptions>(host => host.ShutdownTimeout = configuration.Drain.Seconds + TimeSpan.FromSeconds(10));
+        services.AddRoutingCore();
+        services.Configure<RouteHandlerOptions>(routes => routes.ThrowOnBadRequest = true);
+        services.Configure<JsonOptions>(json => UseWireContract(json.SerializerOptions));
+        services.AddTelemetry(configuration);
+        services.AddApiDocumentation();
+        services.AddSingleton<Readiness>();
+        services.AddSingleton(Checks.OfDatabase(foundations.Database));
+        services.AddSingleton(Checks.OfQueue(foundations.Redis));
+        services.AddSingleton(Checks.OfStores(foundations.Stores));
+
+        // Instances, not factories: the container must not dispose what has to outlive it.
+        services.AddSingleton(foundations.Database);
+        services.AddSingleton(foundations.Redis);
+        services.AddSingleton(foundations.Stores);
+        services.AddSingleton(new WorkQueues(foundations.Redis, new WorkQueueOptions(), time));
+        services.AddTenancy(new TenancyOptions
+        {
+            DataFolder = foundations.DataFolder.Path,
+            CredentialRateLimit = new RateLimit(configuration.Limits.RequestsPerMinute, TimeSpan.FromMinutes(1)),
+            AnonymousRateLimit = new RateLimit(configuration.Limits.AnonymousRequestsPerMinute, TimeSpan.FromMinutes(1)),
+            SessionLifetime = configuration.Sessions.Lifetime,
+        });
+
+        services.AddNixCache(new NixCacheOptions
+        {
+            PublicUrl = configuration.Http.PublicUrl ?? new Uri($"http://{configuration.Http.Listen}"),
+            UploadFolder = Path.Combine(foundations.DataFolder.Path, "uploads"),
+            StoreFolder = Path.Combine(foundations.DataFolder.Path, "stores"),
+            Hosts = configuration.Nix.Hosts,
+            MaxNarBytes = configuration.Limits.NarBytes,
+            MaxFileBytes = configuration.Limits.ArchiveBytes,
+            MaxNarInfoBytes = (int)configuration.Limits.NarinfoBytes,
+            MaxConcurrentIngests = configuration.Limits.ConcurrentIngests,
+        });
+
+        var app = builder.Build();
+        app.UseSlipwayPipeline(configuration);
+        app.MapHealth();
+        app.MapOpenApi("/openapi/{documentName}.json");
+        app.MapTenancy();
+        app.MapNixCache();
+        return app;
+    }
+
+    /// <summary>What has to be done once the services are there and before anybody is let in.</summary>
+    public static async Task PrepareAsync(IServiceProvider services, CancellationToken cancellationToken)
+    {
+        // Wakes what must hear of everything from the start.
+        services.GetRequiredService<MetricRegistry>();
+        services.GetService<OpenTelemetry.Trace.TracerProvider>();
+        await services.GetRequiredService<TenancyBootstrap>().EnsureAdminAsync(services.GetRequiredService<TenancyOptions>().DataFolder, cancellationToken);
+    }
+
+    private static void UseWireContract(System.Text.Json.JsonSerializerOptions options)
+    {
+        // The context's own options hold only for its own calls; a handler's binding takes these.
+        options.TypeInfoResolverChain.Insert(0, ApiJson.Default);
+        options.DefaultIgnoreCondition = ApiJson.Default.Options.DefaultIgnoreCondition;
+        options.UnmappedMemberHandling = ApiJson.Default.Options.UnmappedMemberHandling;
+        options.RespectNullableAnnotations = ApiJson.Default.Options.RespectNullableAnnotations;
+        options.RespectRequiredConstructorParameters = ApiJson.Default.Options.RespectRequiredConstructorParameters;
+    }
+}

@@ -1,0 +1,53 @@
+using Npgsql;
+using Slipway.Content;
+using Slipway.Data;
+using Slipway.Resp;
+
+namespace Slipway.Server.Health;
+
+/// <summary>The checks behind <c>/readyz</c>.</summary>
+internal static class Checks
+{
+    public static ReadinessCheck OfDatabase(Database database) => new("database", async cancellationToken =>
+    {
+        await using var connection = await database.OpenAsync(cancellationToken);
+        await using var command = new NpgsqlCommand("SELECT pg_is_in_recovery()", connection);
+        return await command.ExecuteScalarAsync(cancellationToken) is true
+            ? new CheckOutcome("this is a read-only replica; point database.url at the primary")
+            : CheckOutcome.Well;
+    });
+
+    public static ReadinessCheck OfQueue(RespConnection redis) => new("queue", async cancellationToken =>
+    {
+        await redis.SendAsync(RespCommand.Of("PING"), cancellationToken);
+        try
+        {
+            var answer = await redis.SendAsync(RespCommand.Of("CONFIG", "GET", "maxmemory-policy"), cancellationToken);
+            var policy = answer.Items is [_, var value] ? value.AsString() : "unknown";
+            return policy is "noeviction" or "unknown"
+                ? new CheckOutcome(null, $"maxmemory-policy {policy}")
+                : new CheckOutcome($"Redis may evict jobs: its maxmemory-policy is {policy}; set it to noeviction");
+        }
+        catch (RespServerException)
+        {
+            // Hosted Redis often forbids CONFIG. It answers, and that is what we can know.
+            return new CheckOutcome(null, "maxmemory-policy can't be read");
+        }
+    });
+
+    /// <summary>
+    /// Every open store takes writes. A full one is told but does not make the server unready: it serves all it has, and a server taken
+    /// away by a load balancer would turn a refused push into an outage of fetches.
+    /// </summary>
+    public static ReadinessCheck OfStores(ContentStores stores) => new("content-stores", async cancellationToken =>
+    {
+        var opened = stores.Opened;
+        var probes = await Task.WhenAll(opened.Select(async one => (one.Name, Health: await one.Store.ProbeAsync(cancellationToken))));
+        var broken = probes.Where(probe => !probe.Health.Writable).ToList();
+        var full = probes.Where(probe => probe.Health is { Writable: true, FreeBytes: <= 0 }).Select(probe => probe.Name).ToList();
+        return new CheckOutcome(
+            broken.Count == 0 ? null : string.Join("; ", broken.Select(probe => $"{probe.Name}: {probe.Health.Problem ?? "can't be written to"}")),
+            full.Count == 0 ? null : $"full: {string.Join(", ", full)}",
+            probes.Length == 0 ? null : probes.Min(probe => probe.Health.FreeBytes));
+    });
+}

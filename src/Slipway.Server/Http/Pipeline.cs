@@ -1,0 +1,41 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Slipway.Server.Configuration;
+using Slipway.Tenancy;
+
+namespace Slipway.Server.Http;
+
+/// <summary>
+/// What stands between Kestrel and the routes.
+/// </summary>
+/// <remarks>
+/// <code>
+///            NixHosts ─ ProblemAnswers ─┬─ RequestFrame ─┬─ routing ─ tenancy (only routes with an access rule) ─ handler
+/// (host name → /nix/org/cache)          └── /nix ────────┘
+/// </code>
+/// Requests under <c>/nix</c> are the hot path: no id, no scope, no access log, no rate limit; problems and nosniff they do get.
+/// </remarks>
+internal static class Pipeline
+{
+    private static readonly PathString Nix = "/nix";
+
+    public static bool IsNix(HttpContext http) => http.Request.Path.StartsWithSegments(Nix, StringComparison.Ordinal);
+
+    public static void UseSlipwayPipeline(this WebApplication app, ServerConfiguration configuration)
+    {
+        // Debug logging and traces want every request; otherwise reads under /nix take the short way.
+        var framesEverything = configuration.Otlp.Endpoint is not null || app.Services.GetRequiredService<ILogger<RequestFrame>>().IsEnabled(LogLevel.Debug);
+        if (configuration.Nix.Hosts.Count > 0)
+        {
+            app.UseMiddleware<NixHosts>(configuration.Nix);
+        }
+
+        app.UseMiddleware<ProblemAnswers>();
+        app.UseWhen(http => framesEverything || !IsNix(http), framed => framed.UseMiddleware<RequestFrame>());
+        app.UseRouting();
+        app.UseMiddleware<EndStreamsOnStop>();
+        app.UseTenancy();
+    }
+}
