@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -19,6 +20,8 @@ internal sealed class IdempotencyRecords(SecretBox secrets)
     private const int LongestKey = 255;
 
     private const string Purpose = "idempotency-response";
+
+    private static readonly ConditionalWeakTable<JsonSerializerOptions, JsonSerializerOptions> LenientOptions = [];
 
     /// <summary>Null when the request carries no key, or is no POST.</summary>
     public IdempotencyKey? KeyOf(HttpContext http)
@@ -74,7 +77,7 @@ internal sealed class IdempotencyRecords(SecretBox secrets)
             throw new ApiException(422, ProblemCodes.IdempotencyKeyReused, "This Idempotency-Key was used for another body.", "Use a fresh key for each new request.");
         }
 
-        var response = JsonSerializer.Deserialize(secrets.Open(Purpose, row.Response, key.Place()), type);
+        var response = JsonSerializer.Deserialize<T>(secrets.Open(Purpose, row.Response, key.Place()), Lenient(type.Options));
         return new Kept<T>(response!);
     }
 
@@ -91,6 +94,10 @@ internal sealed class IdempotencyRecords(SecretBox secrets)
             change.Transaction,
             cancellationToken: cancellationToken));
     }
+
+    // Nulls are left out of answers, so reading one back must not insist on nullable fields.
+    private static JsonSerializerOptions Lenient(JsonSerializerOptions strict) =>
+        LenientOptions.GetValue(strict, static options => new JsonSerializerOptions(options) { RespectRequiredConstructorParameters = false });
 
     internal sealed record Kept<T>(T Response);
 

@@ -145,10 +145,17 @@ public static class RequestBodies
             var propertyType = type.Options.GetTypeInfo(property.PropertyType);
             if (!TryFind(body, property.Name, out var value))
             {
-                if (property.IsRequired || property.AssociatedParameter is { HasDefaultValue: false, IsNullable: false })
+                if (property.AssociatedParameter is { HasDefaultValue: false })
                 {
-                    faults.Add(at, "is missing");
-                    clean[property.Name] = Empty(propertyType);
+                    if (MayBeNull(property))
+                    {
+                        clean[property.Name] = null;
+                    }
+                    else
+                    {
+                        faults.Add(at, "is missing");
+                        clean[property.Name] = Empty(propertyType);
+                    }
                 }
 
                 continue;
@@ -156,7 +163,7 @@ public static class RequestBodies
 
             if (value is null)
             {
-                if (property.AssociatedParameter is { IsNullable: false })
+                if (!MayBeNull(property))
                 {
                     faults.Add(at, "must not be null");
                     clean[property.Name] = Empty(propertyType);
@@ -174,6 +181,9 @@ public static class RequestBodies
 
         return clean;
     }
+
+    private static bool MayBeNull(JsonPropertyInfo property) =>
+        Nullable.GetUnderlyingType(property.PropertyType) is not null || property.AssociatedParameter is not { IsNullable: false };
 
     private static JsonNode? CleanValue(JsonNode value, JsonTypeInfo type, string pointer, Faults faults)
     {
