@@ -8,7 +8,13 @@ namespace Slipway.NixCache;
 /// <summary>The Nix cache's own queue, from the side of those who ask for work.</summary>
 internal sealed class NixJobs(WorkQueues queues) : IAsyncDisposable
 {
-    public WorkQueue Queue { get; } = queues.Open("nix");
+    /// <summary>
+    /// A lease is lost when the server is killed, hardly ever because of the job: its own failures are counted as attempts. So
+    /// a job survives more kills than the queue's default of 5 before it counts as poison.
+    /// </summary>
+    private const int MaxLostLeases = 50;
+
+    public WorkQueue Queue { get; } = queues.Open("nix", new WorkQueueOptions { MaxLostLeases = MaxLostLeases });
 
     /// <summary>The archive's id is the job's: asking again for one that waits or runs changes nothing.</summary>
     public Task<EnqueueOutcome> EnqueueArchiveAsync(Guid archive, CancellationToken cancellationToken) =>

@@ -6,5 +6,7 @@ namespace Slipway.Queue;
 public sealed class WorkQueues(RespConnection redis, WorkQueueOptions options, TimeProvider time)
 {
     /// <summary>The queue <paramref name="name"/>. The caller owns and disposes it.</summary>
-    public WorkQueue Open(string name) => new(redis, name, options, time);
+    public WorkQueue Open(string name) => Open(name, options);
+
+    public WorkQueue Open(string name, WorkQueueOptions options) => new(redis, name, options, time);
 }

@@ -43,7 +43,7 @@ internal sealed class ArchiveEndpoints(
                 archives.CreateAsync(org, cache, http, cancellationToken))
             .RequirePermission(NixPermissions.Push, resourceRouteValue: "cache")
             .WithName("createArchive").WithTags("Nix caches").WithSummary("Open an upload of paths, or find the unfinished one with the same resume key.")
-            .Accepts<CreateArchiveRequest>("application/json").Produces<Archive>(StatusCodes.Status201Created);
+            .Takes(typeof(CreateArchiveRequest)).Produces<Archive>(StatusCodes.Status201Created);
         endpoints.MapPatch(Routes.ArchiveContent, (string org, string cache, string archive, ArchiveEndpoints archives, HttpContext http, CancellationToken cancellationToken) =>
                 archives.AppendAsync(org, cache, archive, http, cancellationToken))
             .RequirePermission(NixPermissions.Push, resourceRouteValue: "cache")

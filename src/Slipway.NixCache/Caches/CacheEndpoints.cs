@@ -27,13 +27,13 @@ internal sealed class CacheEndpoints(
             .RequirePermission(NixPermissions.Query).WithName("listCaches").WithTags(tags).WithSummary("List an org's Nix caches.").Produces<Page<Cache>>();
         endpoints.MapPost(Routes.Caches, (string org, CacheEndpoints e, HttpContext http, CancellationToken cancellationToken) =>
                 e.CreateAsync(org, http, cancellationToken))
-            .RequirePermission(NixPermissions.Manage).WithName("createCache").WithTags(tags).WithSummary("Create a Nix cache with its first signing key.").Accepts<CreateCacheRequest>("application/json").Produces<Cache>(StatusCodes.Status201Created);
+            .RequirePermission(NixPermissions.Manage).WithName("createCache").WithTags(tags).WithSummary("Create a Nix cache with its first signing key.").Takes(typeof(CreateCacheRequest)).Produces<Cache>(StatusCodes.Status201Created);
         endpoints.MapGet(Routes.Cache, (string org, string cache, CacheEndpoints e, HttpContext http, CancellationToken cancellationToken) =>
                 e.ShowAsync(org, cache, http, cancellationToken))
             .RequirePermission(NixPermissions.Query, resourceRouteValue: "cache").WithName("showCache").WithTags(tags).WithSummary("Show a Nix cache.").Produces<Cache>();
         endpoints.MapPatch(Routes.Cache, (string org, string cache, CacheEndpoints e, HttpContext http, CancellationToken cancellationToken) =>
                 e.UpdateAsync(org, cache, http, cancellationToken))
-            .RequirePermission(NixPermissions.Manage, resourceRouteValue: "cache").WithName("updateCache").WithTags(tags).WithSummary("Change a Nix cache's settings.").Accepts<UpdateCacheRequest>("application/json").Produces<Cache>();
+            .RequirePermission(NixPermissions.Manage, resourceRouteValue: "cache").WithName("updateCache").WithTags(tags).WithSummary("Change a Nix cache's settings.").Takes(typeof(UpdateCacheRequest)).Produces<Cache>();
         endpoints.MapDelete(Routes.Cache, (string org, string cache, CacheEndpoints e, HttpContext http, CancellationToken cancellationToken) =>
                 e.DeleteAsync(org, cache, http, cancellationToken))
             .RequirePermission(NixPermissions.Manage, resourceRouteValue: "cache").WithName("deleteCache").WithTags(tags).WithSummary("Delete a Nix cache and all its paths.").Produces(StatusCodes.Status204NoContent);

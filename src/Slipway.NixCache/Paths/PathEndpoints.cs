@@ -28,7 +28,7 @@ internal sealed class PathEndpoints(Database database, CacheDirectory caches, Ch
                 e.RemoveAsync(org, cache, hash, referrers ?? false, http, cancellationToken))
             .RequirePermission(NixPermissions.Delete, resourceRouteValue: "cache").WithName("removePath").WithTags("Nix paths").WithSummary("Remove a path; ?referrers=true also removes every path that needs it.").Produces(StatusCodes.Status204NoContent);
         endpoints.MapPost(Routes.MissingPaths, (string org, string cache, PathEndpoints e, HttpContext http, CancellationToken cancellationToken) => e.MissingAsync(org, cache, http, cancellationToken))
-            .RequirePermission(NixPermissions.Query, resourceRouteValue: "cache").WithName("missingPaths").WithTags("Nix paths").WithSummary("Of up to 10,000 store path hashes, those the cache does not have.").Accepts<MissingPathsRequest>("application/json").Produces<MissingPaths>();
+            .RequirePermission(NixPermissions.Query, resourceRouteValue: "cache").WithName("missingPaths").WithTags("Nix paths").WithSummary("Of up to 10,000 store path hashes, those the cache does not have.").Takes(typeof(MissingPathsRequest)).Produces<MissingPaths>();
     }
 
     private async Task<IResult> ListAsync(string org, string cacheName, string? name, HttpContext http, CancellationToken cancellationToken)

@@ -4,6 +4,7 @@ using Dapper;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 using Slipway.Content;
 using Slipway.Data;
 using Slipway.NixCache.Formats;
@@ -65,6 +66,12 @@ internal sealed partial class NixUpload(
         {
             metrics.Rejected();
             await PlainText.AnswerAsync(http, exception.Status, exception.Message);
+        }
+        catch (Exception exception) when (exception is NpgsqlException or ContentStoreException { Failure: ContentFailure.Unavailable } && HasReadBody(http))
+        {
+            // Ours, not the client's, and still no 5xx: see the remarks on NixProtocol. Nothing of the upload is visible.
+            Log.Failed(logger, exception, cache.Settings.FullName);
+            await PlainText.AnswerAsync(http, StatusCodes.Status424FailedDependency, "The server could not finish this upload just now; push again.");
         }
         catch (ContentStoreException exception) when (exception.Failure == ContentFailure.StoreFull)
         {
@@ -306,5 +313,8 @@ internal sealed partial class NixUpload(
     {
         [LoggerMessage(Level = LogLevel.Warning, Message = "The store of {Cache} is full: {Reason}")]
         public static partial void StoreFull(ILogger logger, string cache, string reason);
+
+        [LoggerMessage(Level = LogLevel.Error, Message = "An upload to {Cache} failed after its body was read.")]
+        public static partial void Failed(ILogger logger, Exception exception, string cache);
     }
 }

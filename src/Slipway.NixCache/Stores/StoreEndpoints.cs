@@ -19,7 +19,7 @@ internal sealed class StoreEndpoints(
         endpoints.MapGet(Routes.Stores, (StoreEndpoints e, HttpContext http, CancellationToken cancellationToken) => e.ListAsync(http, cancellationToken))
             .RequireSuperuser().WithName("listStores").WithTags("Stores").WithSummary("List the stores of the server.").Produces<Page<Store>>();
         endpoints.MapPost(Routes.Stores, (StoreEndpoints e, HttpContext http, CancellationToken cancellationToken) => e.CreateAsync(http, cancellationToken))
-            .RequireSuperuser().WithName("createStore").WithTags("Stores").WithSummary("Create a store in a folder of the server.").Accepts<CreateStoreRequest>("application/json").Produces<Store>(StatusCodes.Status201Created);
+            .RequireSuperuser().WithName("createStore").WithTags("Stores").WithSummary("Create a store in a folder of the server.").Takes(typeof(CreateStoreRequest)).Produces<Store>(StatusCodes.Status201Created);
         endpoints.MapGet(Routes.Store, (string store, StoreEndpoints e, HttpContext http, CancellationToken cancellationToken) => e.ShowAsync(store, http, cancellationToken))
             .RequireSuperuser().WithName("showStore").WithTags("Stores").WithSummary("Show a store with its free space.").Produces<Store>();
         endpoints.MapPost(Routes.StoreFsck, (string store, StoreEndpoints e, CancellationToken cancellationToken) => e.CheckAsync(store, cancellationToken))
