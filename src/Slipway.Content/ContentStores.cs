@@ -8,21 +8,21 @@ namespace Slipway.Content;
 /// </summary>
 public sealed partial class ContentStores : IAsyncDisposable
 {
-    private readonly ContentStoreOptions _options;
-    private readonly TimeProvider _time;
-    private readonly ILogger _logger;
-    private readonly Meter _meter = new("Slipway.Content");
-    private readonly SemaphoreSlim _opening = new(1);
+    private readonly ContentStoreOptions options;
+    private readonly TimeProvider time;
+    private readonly ILogger logger;
+    private readonly Meter meter = new("Slipway.Content");
+    private readonly SemaphoreSlim opening = new(1);
 
-    // Replaced whole under _opening, so that Get needs no lock.
-    private volatile IReadOnlyDictionary<Guid, OpenStore> _stores = new Dictionary<Guid, OpenStore>();
-    private bool _disposed;
+    // Replaced whole under opening, so that Get needs no lock.
+    private volatile IReadOnlyDictionary<Guid, OpenStore> stores = new Dictionary<Guid, OpenStore>();
+    private bool disposed;
 
     public ContentStores(ContentStoreOptions options, TimeProvider time, ILogger<ContentStores> logger)
     {
-        _options = options;
-        _time = time;
-        _logger = logger;
+        this.options = options;
+        this.time = time;
+        this.logger = logger;
     }
 
     /// <summary>Opens the store in the folder <paramref name="path"/>, making it when it is new. Opening an open store again is fine.</summary>
@@ -32,11 +32,11 @@ public sealed partial class ContentStores : IAsyncDisposable
     public async Task<IContentStore> OpenAsync(Guid storeId, string path, CancellationToken cancellationToken)
     {
         path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        await _opening.WaitAsync(cancellationToken);
+        await opening.WaitAsync(cancellationToken);
         try
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            if (_stores.TryGetValue(storeId, out var open))
+            ObjectDisposedException.ThrowIf(disposed, this);
+            if (stores.TryGetValue(storeId, out var open))
             {
                 return open.Path == path
                     ? open.Store
@@ -44,39 +44,39 @@ public sealed partial class ContentStores : IAsyncDisposable
                         $"The store {storeId} is open at {open.Path} and can't be opened at {path} as well.");
             }
 
-            var disk = DiskContentStore.Open(storeId, path, _time, out var swept);
-            Log.Opened(_logger, storeId, path, swept);
+            var disk = DiskContentStore.Open(storeId, path, time, out var swept);
+            Log.Opened(logger, storeId, path, swept);
             var store = Compose(storeId, disk);
-            _stores = new Dictionary<Guid, OpenStore>(_stores) { [storeId] = new OpenStore(path, disk, store) };
+            stores = new Dictionary<Guid, OpenStore>(stores) { [storeId] = new OpenStore(path, disk, store) };
             return store;
         }
         finally
         {
-            _opening.Release();
+            opening.Release();
         }
     }
 
     /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
-    public IContentStore Get(Guid storeId) => _stores.TryGetValue(storeId, out var open)
+    public IContentStore Get(Guid storeId) => stores.TryGetValue(storeId, out var open)
         ? open.Store
         : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 
     /// <summary>The open stores, by their folder's name: for health.</summary>
-    public IReadOnlyList<(string Name, IContentStore Store)> Opened => [.. _stores.Values.Select(open => (Path.GetFileName(open.Path), open.Store))];
+    public IReadOnlyList<(string Name, IContentStore Store)> Opened => [.. stores.Values.Select(open => (Path.GetFileName(open.Path), open.Store))];
 
     /// <summary>Releases the folders. Uploads and readers still in use keep their files, but nothing new can be published.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _opening.WaitAsync(CancellationToken.None);
-        _disposed = true;
-        foreach (var open in _stores.Values)
+        await opening.WaitAsync(CancellationToken.None);
+        disposed = true;
+        foreach (var open in stores.Values)
         {
             await open.Disk.DisposeAsync();
         }
 
-        _stores = new Dictionary<Guid, OpenStore>();
-        _meter.Dispose();
-        _opening.Release();
+        stores = new Dictionary<Guid, OpenStore>();
+        meter.Dispose();
+        opening.Release();
     }
 
     // Outermost first: what is counted is what callers see, refusals of the reserve included.
@@ -84,9 +84,9 @@ public sealed partial class ContentStores : IAsyncDisposable
         new(
             new ReserveContentStore(
                 disk,
-                _options.ReserveBytes,
+                options.ReserveBytes,
                 () => disk.FreeBytes),
-            _meter, storeId, _time);
+            meter, storeId, time);
 
     private sealed record OpenStore(string Path, DiskContentStore Disk, IContentStore Store);
 

@@ -14,9 +14,9 @@ public readonly struct Digest : IEquatable<Digest>, IComparable<Digest>
     /// <summary>Bytes in a digest.</summary>
     public const int Size = 32;
 
-    private readonly Bytes32 _bytes;
+    private readonly Bytes32 bytes;
 
-    private Digest(ReadOnlySpan<byte> bytes) => bytes.CopyTo(_bytes);
+    private Digest(ReadOnlySpan<byte> bytes) => bytes.CopyTo(this.bytes);
 
     /// <summary>The digest whose 32 raw bytes these are.</summary>
     /// <exception cref="ArgumentException">Not exactly 32 bytes.</exception>
@@ -58,7 +58,7 @@ public readonly struct Digest : IEquatable<Digest>, IComparable<Digest>
 
     /// <summary>The 32 raw bytes; valid as long as this value is in scope.</summary>
     [UnscopedRef]
-    public ReadOnlySpan<byte> AsSpan() => _bytes;
+    public ReadOnlySpan<byte> AsSpan() => bytes;
 
     public byte[] ToArray() => AsSpan().ToArray();
 
@@ -81,6 +81,6 @@ public readonly struct Digest : IEquatable<Digest>, IComparable<Digest>
     [InlineArray(Size)]
     private struct Bytes32
     {
-        private byte _first;
+        private byte first;
     }
 }

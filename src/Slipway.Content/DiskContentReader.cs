@@ -5,13 +5,13 @@ namespace Slipway.Content;
 /// <summary>An open file. Reads at offsets share no position, so any number may run at once.</summary>
 internal sealed class DiskContentReader : IContentReader
 {
-    private readonly SafeFileHandle _file;
+    private readonly SafeFileHandle file;
 
     public DiskContentReader(string path)
     {
         // Sharing everything spares the advisory lock .NET would take and drop on every open.
-        _file = System.IO.File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-        Length = RandomAccess.GetLength(_file);
+        file = System.IO.File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        Length = RandomAccess.GetLength(file);
         File = new FileRange(path, 0);
     }
 
@@ -23,7 +23,7 @@ internal sealed class DiskContentReader : IContentReader
     {
         try
         {
-            return await RandomAccess.ReadAsync(_file, buffer, offset, cancellationToken);
+            return await RandomAccess.ReadAsync(file, buffer, offset, cancellationToken);
         }
         catch (IOException exception)
         {
@@ -33,7 +33,7 @@ internal sealed class DiskContentReader : IContentReader
 
     public ValueTask DisposeAsync()
     {
-        _file.Dispose();
+        file.Dispose();
         return ValueTask.CompletedTask;
     }
 }

@@ -21,24 +21,24 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
     // limit, more gain nothing; 8 leaves room for a few slow ones (a large archive) beside many quick ones.
     private const int MaxConcurrentCommits = 8;
 
-    private readonly string _uploads;
-    private readonly string _blobs;
-    private readonly TimeProvider _time;
-    private readonly FileLock _folderLock;
-    private readonly SemaphoreSlim _commits = new(MaxConcurrentCommits);
+    private readonly string uploads;
+    private readonly string blobs;
+    private readonly TimeProvider time;
+    private readonly FileLock folderLock;
+    private readonly SemaphoreSlim commits = new(MaxConcurrentCommits);
 
     // Publishing and deleting one digest exclude each other; held for two system calls, never across a sync.
-    private readonly Lock[] _stripes = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
-    private long _lastUpload;
-    private volatile bool _disposed;
+    private readonly Lock[] stripes = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
+    private long lastUpload;
+    private volatile bool disposed;
 
     private DiskContentStore(string path, TimeProvider time, FileLock folderLock)
     {
         RootPath = path;
-        _uploads = Path.Combine(path, "uploads");
-        _blobs = Path.Combine(path, "blobs");
-        _time = time;
-        _folderLock = folderLock;
+        uploads = Path.Combine(path, "uploads");
+        blobs = Path.Combine(path, "blobs");
+        this.time = time;
+        this.folderLock = folderLock;
     }
 
     public string RootPath { get; }
@@ -75,9 +75,9 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
 
     public ValueTask<IContentUpload> BeginUploadAsync(long? expectedBytes, CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(disposed, this);
         cancellationToken.ThrowIfCancellationRequested();
-        var path = Path.Combine(_uploads, Interlocked.Increment(ref _lastUpload).ToString(System.Globalization.CultureInfo.InvariantCulture));
+        var path = Path.Combine(uploads, Interlocked.Increment(ref lastUpload).ToString(System.Globalization.CultureInfo.InvariantCulture));
         try
         {
             return ValueTask.FromResult<IContentUpload>(new DiskContentUpload(this, path));
@@ -94,7 +94,7 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
     /// </summary>
     public async Task PublishAsync(string uploadPath, Microsoft.Win32.SafeHandles.SafeFileHandle file, Digest digest, CancellationToken cancellationToken)
     {
-        await _commits.WaitAsync(cancellationToken);
+        await commits.WaitAsync(cancellationToken);
         try
         {
             // A thread of its own: a pool thread stuck in fsync is one that serves no requests. From here on nothing is
@@ -104,7 +104,7 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
         }
         finally
         {
-            _commits.Release();
+            commits.Release();
         }
     }
 
@@ -168,7 +168,7 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
 
     public async IAsyncEnumerable<StoredContent> ListAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        foreach (var folder in Directory.EnumerateDirectories(_blobs))
+        foreach (var folder in Directory.EnumerateDirectories(blobs))
         {
             // One folder (1/256 of the store) at a time, off the caller's thread.
             foreach (var stored in await Task.Run(() => ListFolder(folder), cancellationToken))
@@ -186,7 +186,7 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
         {
             return await Task.Run(() =>
             {
-                using (var probe = File.OpenHandle(Path.Combine(_uploads, $"probe-{Guid.NewGuid():n}"), FileMode.CreateNew,
+                using (var probe = File.OpenHandle(Path.Combine(uploads, $"probe-{Guid.NewGuid():n}"), FileMode.CreateNew,
                     FileAccess.Write, FileShare.None, FileOptions.DeleteOnClose))
                 {
                     RandomAccess.Write(probe, "slipway"u8, 0);
@@ -204,8 +204,8 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
 
     public ValueTask DisposeAsync()
     {
-        _disposed = true;
-        _folderLock.Dispose();
+        disposed = true;
+        folderLock.Dispose();
         return ValueTask.CompletedTask;
     }
 
@@ -215,12 +215,12 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
         {
             // 1. The bytes, before any name points at them.
             RandomAccess.FlushToDisk(file);
-            ObjectDisposedException.ThrowIf(_disposed, this);
+            ObjectDisposedException.ThrowIf(disposed, this);
             lock (StripeOf(digest))
             {
                 // 2. The time and the name together, so that no delete can slip between them. Replacing a blob that exists
                 //    is on purpose: it renews the time, and heals a file that has rotted.
-                File.SetLastWriteTimeUtc(file, _time.GetUtcNow().UtcDateTime);
+                File.SetLastWriteTimeUtc(file, time.GetUtcNow().UtcDateTime);
                 File.Move(uploadPath, PathOf(digest), overwrite: true);
             }
 
@@ -280,27 +280,27 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
     // All 256 folders up front: a publish never has to make one durable first.
     private void CreateFolders()
     {
-        if (Directory.Exists(_uploads))
+        if (Directory.Exists(uploads))
         {
             return;
         }
 
         for (var first = 0; first < 256; first++)
         {
-            Directory.CreateDirectory(Path.Combine(_blobs, first.ToString("x2", System.Globalization.CultureInfo.InvariantCulture)));
+            Directory.CreateDirectory(Path.Combine(blobs, first.ToString("x2", System.Globalization.CultureInfo.InvariantCulture)));
         }
 
-        Posix.SyncDirectory(_blobs);
+        Posix.SyncDirectory(blobs);
 
         // Last, as its presence says that the others are there.
-        Directory.CreateDirectory(_uploads);
+        Directory.CreateDirectory(uploads);
         Posix.SyncDirectory(RootPath);
     }
 
     private int SweepUploads()
     {
         var swept = 0;
-        foreach (var file in Directory.EnumerateFiles(_uploads))
+        foreach (var file in Directory.EnumerateFiles(uploads))
         {
             File.Delete(file);
             swept++;
@@ -309,13 +309,13 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
         return swept;
     }
 
-    private Lock StripeOf(Digest digest) => _stripes[digest.AsSpan()[0] % _stripes.Length];
+    private Lock StripeOf(Digest digest) => stripes[digest.AsSpan()[0] % stripes.Length];
 
-    private string FolderOf(Digest digest) => Path.Combine(_blobs, digest.ToString()[..2]);
+    private string FolderOf(Digest digest) => Path.Combine(blobs, digest.ToString()[..2]);
 
     private string PathOf(Digest digest)
     {
         var name = digest.ToString();
-        return Path.Join(_blobs, name.AsSpan(0, 2), name);
+        return Path.Join(blobs, name.AsSpan(0, 2), name);
     }
 }

@@ -13,20 +13,20 @@ internal sealed class DiskContentUpload : IContentUpload
     // Measured on 2 cores: from 256 KiB on, larger buffers write no faster; with 1,000 uploads open it is 256 MiB.
     private const int BufferSize = 256 * 1024;
 
-    private readonly DiskContentStore _store;
-    private readonly string _path;
-    private readonly SafeFileHandle _file;
-    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private byte[]? _buffer;
-    private int _buffered;
-    private long _flushed;
-    private State _state;
+    private readonly DiskContentStore store;
+    private readonly string path;
+    private readonly SafeFileHandle file;
+    private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private byte[]? buffer;
+    private int buffered;
+    private long flushed;
+    private State state;
 
     public DiskContentUpload(DiskContentStore store, string path)
     {
-        _store = store;
-        _path = path;
-        _file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete);
+        this.store = store;
+        this.path = path;
+        file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete);
     }
 
     private enum State
@@ -37,12 +37,12 @@ internal sealed class DiskContentUpload : IContentUpload
         Disposed,
     }
 
-    public long BytesWritten => _flushed + _buffered;
+    public long BytesWritten => flushed + buffered;
 
     public async ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
         ThrowUnlessOpen();
-        if (_buffered + bytes.Length > BufferSize)
+        if (buffered + bytes.Length > BufferSize)
         {
             await FlushAsync(cancellationToken);
             if (bytes.Length > BufferSize)
@@ -52,9 +52,9 @@ internal sealed class DiskContentUpload : IContentUpload
             }
         }
 
-        _buffer ??= ArrayPool<byte>.Shared.Rent(BufferSize);
-        bytes.CopyTo(_buffer.AsMemory(_buffered));
-        _buffered += bytes.Length;
+        buffer ??= ArrayPool<byte>.Shared.Rent(BufferSize);
+        bytes.CopyTo(buffer.AsMemory(buffered));
+        buffered += bytes.Length;
     }
 
     public async ValueTask<Digest> CommitAsync(Digest? expected, CancellationToken cancellationToken)
@@ -64,32 +64,32 @@ internal sealed class DiskContentUpload : IContentUpload
         var digest = FinishHash();
 
         // Whatever happens next, this upload takes no more bytes and no second commit.
-        _state = State.Failed;
+        state = State.Failed;
         if (expected is { } wanted && wanted != digest)
         {
             throw new ContentStoreException(ContentFailure.DigestMismatch,
                 $"The {BytesWritten} bytes have the SHA-256 {digest}, not {wanted} as announced.");
         }
 
-        await _store.PublishAsync(_path, _file, digest, cancellationToken);
-        _state = State.Committed;
+        await store.PublishAsync(path, file, digest, cancellationToken);
+        state = State.Committed;
         return digest;
     }
 
     public ValueTask DisposeAsync()
     {
-        if (_state == State.Disposed)
+        if (state == State.Disposed)
         {
             return ValueTask.CompletedTask;
         }
 
-        var committed = _state == State.Committed;
-        _state = State.Disposed;
-        _file.Dispose();
-        _hash.Dispose();
-        if (_buffer is { } buffer)
+        var committed = state == State.Committed;
+        state = State.Disposed;
+        file.Dispose();
+        hash.Dispose();
+        if (this.buffer is { } buffer)
         {
-            _buffer = null;
+            this.buffer = null;
             ArrayPool<byte>.Shared.Return(buffer);
         }
 
@@ -97,7 +97,7 @@ internal sealed class DiskContentUpload : IContentUpload
         {
             try
             {
-                File.Delete(_path);
+                File.Delete(path);
             }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
             {
@@ -109,23 +109,23 @@ internal sealed class DiskContentUpload : IContentUpload
     }
 
     private ValueTask FlushAsync(CancellationToken cancellationToken) =>
-        _buffered == 0 ? ValueTask.CompletedTask : FlushBufferAsync(cancellationToken);
+        buffered == 0 ? ValueTask.CompletedTask : FlushBufferAsync(cancellationToken);
 
     private async ValueTask FlushBufferAsync(CancellationToken cancellationToken)
     {
-        var length = _buffered;
-        _buffered = 0;
-        await AppendAsync(_buffer.AsMemory(0, length), cancellationToken);
+        var length = buffered;
+        buffered = 0;
+        await AppendAsync(buffer.AsMemory(0, length), cancellationToken);
     }
 
     private async ValueTask AppendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
         // A write that fails or is cancelled leaves file and hash at odds: only a complete one reopens the upload.
-        _state = State.Failed;
+        state = State.Failed;
         try
         {
-            var write = RandomAccess.WriteAsync(_file, bytes, _flushed, cancellationToken);
-            _hash.AppendData(bytes.Span);
+            var write = RandomAccess.WriteAsync(file, bytes, flushed, cancellationToken);
+            hash.AppendData(bytes.Span);
             await write;
         }
         catch (IOException exception)
@@ -133,21 +133,21 @@ internal sealed class DiskContentUpload : IContentUpload
             throw DiskFailure.Translate(exception, "The upload can't be written");
         }
 
-        _flushed += bytes.Length;
-        _state = State.Open;
+        flushed += bytes.Length;
+        state = State.Open;
     }
 
     private Digest FinishHash()
     {
         Span<byte> hash = stackalloc byte[Digest.Size];
-        _hash.GetHashAndReset(hash);
+        this.hash.GetHashAndReset(hash);
         return Digest.FromBytes(hash);
     }
 
     private void ThrowUnlessOpen()
     {
-        ObjectDisposedException.ThrowIf(_state == State.Disposed, this);
-        if (_state != State.Open)
+        ObjectDisposedException.ThrowIf(state == State.Disposed, this);
+        if (state != State.Open)
         {
             throw new InvalidOperationException("This upload is committed or has failed; begin a new one.");
         }

@@ -51,16 +51,16 @@ internal sealed class ReserveContentStore(IContentStore inner, long reserveBytes
 
     private sealed class Upload(ReserveContentStore store, IContentUpload inner) : IContentUpload
     {
-        private long _nextCheck = CheckEvery;
+        private long nextCheck = CheckEvery;
 
         public long BytesWritten => inner.BytesWritten;
 
         public ValueTask WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
         {
-            if (inner.BytesWritten + bytes.Length >= _nextCheck)
+            if (inner.BytesWritten + bytes.Length >= nextCheck)
             {
                 store.ThrowUnlessFree(bytes.Length);
-                _nextCheck = inner.BytesWritten + bytes.Length + CheckEvery;
+                nextCheck = inner.BytesWritten + bytes.Length + CheckEvery;
             }
 
             return inner.WriteAsync(bytes, cancellationToken);

@@ -12,15 +12,15 @@ internal sealed unsafe partial class Bzip2Decompressor : Decompressor
     private const int StreamEnd = 4;
     private const int MemoryError = -3;
 
-    private readonly StreamHandle _stream = new();
-    private bool _betweenStreams = true;
-    private bool _anyStream;
+    private readonly StreamHandle stream = new();
+    private bool betweenStreams = true;
+    private bool anyStream;
 
-    public override bool AtEnd => _betweenStreams && _anyStream;
+    public override bool AtEnd => betweenStreams && anyStream;
 
     public override CodecResult Decompress(ReadOnlySpan<byte> input, Span<byte> output)
     {
-        if (_betweenStreams)
+        if (betweenStreams)
         {
             if (input.IsEmpty)
             {
@@ -29,19 +29,19 @@ internal sealed unsafe partial class Bzip2Decompressor : Decompressor
 
             if (input[0] != (byte)'B')
             {
-                throw new InvalidDataException(_anyStream
+                throw new InvalidDataException(anyStream
                     ? "Garbage after the last bzip2 stream."
                     : "Not bzip2: the data doesn't start with a bzip2 stream.");
             }
 
-            _stream.Start();
-            _betweenStreams = false;
+            this.stream.Start();
+            betweenStreams = false;
         }
 
         fixed (byte* source = input)
         fixed (byte* destination = output)
         {
-            var stream = _stream.Pointer;
+            var stream = this.stream.Pointer;
             stream->NextIn = source;
             stream->AvailableIn = (uint)input.Length;
             stream->NextOut = destination;
@@ -49,15 +49,15 @@ internal sealed unsafe partial class Bzip2Decompressor : Decompressor
             var result = BZ2_bzDecompress(stream);
             var consumed = input.Length - (int)stream->AvailableIn;
             var written = output.Length - (int)stream->AvailableOut;
-            GC.KeepAlive(_stream);
+            GC.KeepAlive(this.stream);
             switch (result)
             {
                 case Ok:
                     return new CodecResult(consumed, written, FrameEnded: false);
                 case StreamEnd:
-                    _stream.Stop();
-                    _betweenStreams = true;
-                    _anyStream = true;
+                    this.stream.Stop();
+                    betweenStreams = true;
+                    anyStream = true;
                     return new CodecResult(consumed, written, FrameEnded: true);
                 case MemoryError:
                     throw new DecompressionLimitException("There is not enough memory for the bzip2 decoder.");
@@ -67,7 +67,7 @@ internal sealed unsafe partial class Bzip2Decompressor : Decompressor
         }
     }
 
-    private protected override void Dispose(bool disposing) => _stream.Dispose();
+    private protected override void Dispose(bool disposing) => stream.Dispose();
 
     [LibraryImport(Library)]
     private static partial int BZ2_bzDecompressInit(Stream* stream, int verbosity, int small);
@@ -99,7 +99,7 @@ internal sealed unsafe partial class Bzip2Decompressor : Decompressor
     // The library keeps the address of the stream it was started with, so the struct can't live in a movable object.
     private sealed class StreamHandle : SafeHandle
     {
-        private bool _started;
+        private bool started;
 
         public StreamHandle()
             : base(0, ownsHandle: true) => SetHandle((nint)NativeMemory.AllocZeroed((nuint)sizeof(Stream)));
@@ -123,18 +123,18 @@ internal sealed unsafe partial class Bzip2Decompressor : Decompressor
                 throw new DecompressionLimitException("There is not enough memory for the bzip2 decoder.");
             }
 
-            _started = true;
+            started = true;
         }
 
         public void Stop()
         {
-            _started = false;
+            started = false;
             BZ2_bzDecompressEnd(Pointer);
         }
 
         protected override bool ReleaseHandle()
         {
-            if (_started)
+            if (started)
             {
                 BZ2_bzDecompressEnd((Stream*)handle);
             }

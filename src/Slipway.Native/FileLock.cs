@@ -5,15 +5,15 @@ namespace Slipway.Native;
 /// <summary>A held lock on a file; <see cref="Dispose"/> releases it. The file stays: removing it would let two processes lock two files of one name.</summary>
 public sealed class FileLock : IDisposable
 {
-    private readonly SafeFileHandle _file;
+    private readonly SafeFileHandle file;
 
     internal FileLock(string path, SafeFileHandle file)
     {
         Path = path;
-        _file = file;
+        this.file = file;
     }
 
     public string Path { get; }
 
-    public void Dispose() => _file.Dispose();
+    public void Dispose() => file.Dispose();
 }

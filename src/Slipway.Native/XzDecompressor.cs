@@ -21,21 +21,21 @@ internal sealed unsafe partial class XzDecompressor : Decompressor
 
     private const int Run = 0;
 
-    private readonly StreamHandle _stream = new();
-    private readonly ulong _memoryLimit;
-    private bool _betweenStreams = true;
-    private bool _anyStream;
-    private int _padding;
+    private readonly StreamHandle stream = new();
+    private readonly ulong memoryLimit;
+    private bool betweenStreams = true;
+    private bool anyStream;
+    private int padding;
 
-    public XzDecompressor(DecompressionLimits limits) => _memoryLimit = (ulong)Math.Max(1, limits.MaxMemoryBytes);
+    public XzDecompressor(DecompressionLimits limits) => memoryLimit = (ulong)Math.Max(1, limits.MaxMemoryBytes);
 
     // Stream padding is zero bytes in multiples of four.
-    public override bool AtEnd => _betweenStreams && _anyStream && _padding == 0;
+    public override bool AtEnd => betweenStreams && anyStream && padding == 0;
 
     public override CodecResult Decompress(ReadOnlySpan<byte> input, Span<byte> output)
     {
         var skipped = 0;
-        if (_betweenStreams)
+        if (betweenStreams)
         {
             skipped = SkipPadding(input);
             input = input[skipped..];
@@ -44,9 +44,9 @@ internal sealed unsafe partial class XzDecompressor : Decompressor
                 return new CodecResult(skipped, 0, FrameEnded: false);
             }
 
-            if (input[0] != 0xFD || _padding != 0)
+            if (input[0] != 0xFD || padding != 0)
             {
-                throw new InvalidDataException(_anyStream ? "Garbage after the last xz stream." : "Not xz: the data doesn't start with an xz stream.");
+                throw new InvalidDataException(anyStream ? "Garbage after the last xz stream." : "Not xz: the data doesn't start with an xz stream.");
             }
 
             Start();
@@ -55,7 +55,7 @@ internal sealed unsafe partial class XzDecompressor : Decompressor
         fixed (byte* source = input)
         fixed (byte* destination = output)
         {
-            var stream = _stream.Pointer;
+            var stream = this.stream.Pointer;
             stream->NextIn = source;
             stream->AvailableIn = (nuint)input.Length;
             stream->NextOut = destination;
@@ -63,15 +63,15 @@ internal sealed unsafe partial class XzDecompressor : Decompressor
             var result = lzma_code(stream, Run);
             var consumed = input.Length - (int)stream->AvailableIn;
             var written = output.Length - (int)stream->AvailableOut;
-            GC.KeepAlive(_stream);
+            GC.KeepAlive(this.stream);
             switch (result)
             {
                 case Ok:
                 case BufferError: // no progress was possible: more input or more room is needed
                     return new CodecResult(skipped + consumed, written, FrameEnded: false);
                 case StreamEnd:
-                    _betweenStreams = true;
-                    _anyStream = true;
+                    betweenStreams = true;
+                    anyStream = true;
                     return new CodecResult(skipped + consumed, written, FrameEnded: true);
                 default:
                     throw Failure(result);
@@ -79,32 +79,32 @@ internal sealed unsafe partial class XzDecompressor : Decompressor
         }
     }
 
-    private protected override void Dispose(bool disposing) => _stream.Dispose();
+    private protected override void Dispose(bool disposing) => stream.Dispose();
 
     private int SkipPadding(ReadOnlySpan<byte> input)
     {
-        if (!_anyStream)
+        if (!anyStream)
         {
             return 0;
         }
 
         var zeros = input.IndexOfAnyExcept((byte)0);
         zeros = zeros < 0 ? input.Length : zeros;
-        _padding = (_padding + zeros) % 4;
+        padding = (padding + zeros) % 4;
         return zeros;
     }
 
     private void Start()
     {
         // On a stream that was used before this frees or reuses what it held.
-        var result = lzma_stream_decoder(_stream.Pointer, _memoryLimit, 0);
-        GC.KeepAlive(_stream);
+        var result = lzma_stream_decoder(stream.Pointer, memoryLimit, 0);
+        GC.KeepAlive(stream);
         if (result != Ok)
         {
             throw Failure(result);
         }
 
-        _betweenStreams = false;
+        betweenStreams = false;
     }
 
     private static Exception Failure(int result) => result switch

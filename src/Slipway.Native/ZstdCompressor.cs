@@ -3,7 +3,7 @@ namespace Slipway.Native;
 /// <summary>A streaming zstd encoder: spans in, spans out. Not thread-safe. After a frame has ended the next call starts a new one.</summary>
 public sealed class ZstdCompressor : IDisposable
 {
-    private readonly ZstdEncoderHandle _encoder;
+    private readonly ZstdEncoderHandle encoder;
 
     /// <param name="level">1 (fast) to 19; up to 22 with much memory.</param>
     /// <param name="workers">Threads beside the caller's; 0 compresses in the caller's thread, which makes the same bytes every time.</param>
@@ -12,20 +12,20 @@ public sealed class ZstdCompressor : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(level, LibZstd.ZSTD_minCLevel());
         ArgumentOutOfRangeException.ThrowIfGreaterThan(level, LibZstd.ZSTD_maxCLevel());
         ArgumentOutOfRangeException.ThrowIfNegative(workers);
-        _encoder = LibZstd.ZSTD_createCCtx();
-        if (_encoder.IsInvalid)
+        encoder = LibZstd.ZSTD_createCCtx();
+        if (encoder.IsInvalid)
         {
             throw new OutOfMemoryException("libzstd could not allocate an encoder.");
         }
 
-        LibZstd.ZSTD_CCtx_setParameter(_encoder, LibZstd.CompressionLevel, level);
+        LibZstd.ZSTD_CCtx_setParameter(encoder, LibZstd.CompressionLevel, level);
 
         // Four bytes a frame, so that a decoder notices a flipped bit without knowing any hash.
-        LibZstd.ZSTD_CCtx_setParameter(_encoder, LibZstd.ChecksumFlag, 1);
+        LibZstd.ZSTD_CCtx_setParameter(encoder, LibZstd.ChecksumFlag, 1);
         if (workers > 0)
         {
             // A libzstd built without threads refuses this; then the caller's thread does all of it, only slower.
-            LibZstd.ZSTD_CCtx_setParameter(_encoder, LibZstd.Workers, workers);
+            LibZstd.ZSTD_CCtx_setParameter(encoder, LibZstd.Workers, workers);
         }
     }
 
@@ -40,7 +40,7 @@ public sealed class ZstdCompressor : IDisposable
         {
             var from = new LibZstd.InBuffer { Source = source, Size = (nuint)input.Length };
             var to = new LibZstd.OutBuffer { Destination = destination, Size = (nuint)output.Length };
-            var result = LibZstd.ZSTD_compressStream2(_encoder, &to, &from, last ? LibZstd.End : LibZstd.Continue);
+            var result = LibZstd.ZSTD_compressStream2(encoder, &to, &from, last ? LibZstd.End : LibZstd.Continue);
             if (LibZstd.IsError(result))
             {
                 throw new InvalidOperationException($"zstd compression failed: {LibZstd.ErrorName(result)}.");
@@ -50,5 +50,5 @@ public sealed class ZstdCompressor : IDisposable
         }
     }
 
-    public void Dispose() => _encoder.Dispose();
+    public void Dispose() => encoder.Dispose();
 }

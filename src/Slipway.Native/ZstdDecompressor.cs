@@ -3,31 +3,31 @@ namespace Slipway.Native;
 /// <summary>zstd frames and skippable frames, one after another (RFC 8878).</summary>
 internal sealed class ZstdDecompressor : Decompressor
 {
-    private readonly ZstdDecoderHandle _decoder;
-    private bool _betweenFrames = true;
-    private bool _anyFrame;
+    private readonly ZstdDecoderHandle decoder;
+    private bool betweenFrames = true;
+    private bool anyFrame;
 
     public ZstdDecompressor(DecompressionLimits limits)
     {
-        _decoder = LibZstd.ZSTD_createDCtx();
-        if (_decoder.IsInvalid)
+        decoder = LibZstd.ZSTD_createDCtx();
+        if (decoder.IsInvalid)
         {
             throw new OutOfMemoryException("libzstd could not allocate a decoder.");
         }
 
-        var result = LibZstd.ZSTD_DCtx_setParameter(_decoder, LibZstd.MaxWindowLog, limits.MaxWindowLog);
+        var result = LibZstd.ZSTD_DCtx_setParameter(decoder, LibZstd.MaxWindowLog, limits.MaxWindowLog);
         if (LibZstd.IsError(result))
         {
-            _decoder.Dispose();
+            decoder.Dispose();
             throw new ArgumentOutOfRangeException(nameof(limits), limits.MaxWindowLog, LibZstd.ErrorName(result));
         }
     }
 
-    public override bool AtEnd => _betweenFrames && _anyFrame;
+    public override bool AtEnd => betweenFrames && anyFrame;
 
     public override unsafe CodecResult Decompress(ReadOnlySpan<byte> input, Span<byte> output)
     {
-        if (_betweenFrames)
+        if (betweenFrames)
         {
             if (input.IsEmpty)
             {
@@ -38,7 +38,7 @@ internal sealed class ZstdDecompressor : Decompressor
             // window limit. The first byte tells a frame (0x28) and a skippable frame (0x50 to 0x5F) from everything else.
             if (input[0] is not 0x28 and not (>= 0x50 and <= 0x5F))
             {
-                throw new InvalidDataException(_anyFrame
+                throw new InvalidDataException(anyFrame
                     ? "Garbage after the last zstd frame."
                     : "Not zstd: the data doesn't start with a zstd frame.");
             }
@@ -49,19 +49,19 @@ internal sealed class ZstdDecompressor : Decompressor
         {
             var from = new LibZstd.InBuffer { Source = source, Size = (nuint)input.Length };
             var to = new LibZstd.OutBuffer { Destination = destination, Size = (nuint)output.Length };
-            var result = LibZstd.ZSTD_decompressStream(_decoder, &to, &from);
+            var result = LibZstd.ZSTD_decompressStream(decoder, &to, &from);
             if (LibZstd.IsError(result))
             {
                 throw Failure(result);
             }
 
-            _betweenFrames = result == 0;
-            _anyFrame |= _betweenFrames;
-            return new CodecResult((int)from.Position, (int)to.Position, _betweenFrames);
+            betweenFrames = result == 0;
+            anyFrame |= betweenFrames;
+            return new CodecResult((int)from.Position, (int)to.Position, betweenFrames);
         }
     }
 
-    private protected override void Dispose(bool disposing) => _decoder.Dispose();
+    private protected override void Dispose(bool disposing) => decoder.Dispose();
 
     private static Exception Failure(nuint result) => LibZstd.ZSTD_getErrorCode(result) switch
     {

@@ -14,27 +14,27 @@ internal sealed partial class NixCacheService(
     Database database, ContentStores stores, CacheDirectory caches, ArchiveRecovery recovery, StoreSweep sweep,
     NixCacheOptions options, TimeProvider time, ILogger<NixCacheService> logger) : IHostedService
 {
-    private static readonly TimeSpan s_choreInterval = TimeSpan.FromHours(1);
+    private static readonly TimeSpan ChoreInterval = TimeSpan.FromHours(1);
 
     /// <summary>How soon a queued archive whose job was lost (Redis restored from an old state) is enqueued again.</summary>
-    private static readonly TimeSpan s_recoveryInterval = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan RecoveryInterval = TimeSpan.FromMinutes(1);
 
-    private readonly CancellationTokenSource _stopping = new();
-    private Task _chores = Task.CompletedTask;
+    private readonly CancellationTokenSource stopping = new();
+    private Task chores = Task.CompletedTask;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
         await OpenStoresAsync(cancellationToken);
         await caches.LoadAllAsync(cancellationToken);
-        _chores = Task.WhenAll(
-            RepeatAsync(s_recoveryInterval, recovery.RunAsync, atOnce: true, _stopping.Token),
-            RepeatAsync(s_choreInterval, sweep.RunAsync, atOnce: false, _stopping.Token));
+        chores = Task.WhenAll(
+            RepeatAsync(RecoveryInterval, recovery.RunAsync, atOnce: true, stopping.Token),
+            RepeatAsync(ChoreInterval, sweep.RunAsync, atOnce: false, stopping.Token));
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        await _stopping.CancelAsync();
-        await _chores;
+        await stopping.CancelAsync();
+        await chores;
     }
 
     private async Task OpenStoresAsync(CancellationToken cancellationToken)

@@ -30,7 +30,7 @@ internal sealed class NixJobs(WorkQueues queues) : IAsyncDisposable
 internal sealed class NixWorker(
     NixJobs jobs, ArchiveJob archives, ResignJob resigning, NixCacheOptions options, TimeProvider time, ILogger<QueueWorker> logger) : IHostedService, IAsyncDisposable
 {
-    private readonly QueueWorker _worker = new(
+    private readonly QueueWorker worker = new(
         jobs.Queue,
         new Dictionary<string, Func<Job, CancellationToken, Task>>
         {
@@ -41,9 +41,9 @@ internal sealed class NixWorker(
         time,
         logger);
 
-    public Task StartAsync(CancellationToken cancellationToken) => _worker.StartAsync(cancellationToken);
+    public Task StartAsync(CancellationToken cancellationToken) => worker.StartAsync(cancellationToken);
 
-    public Task StopAsync(CancellationToken cancellationToken) => _worker.StopAsync(cancellationToken);
+    public Task StopAsync(CancellationToken cancellationToken) => worker.StopAsync(cancellationToken);
 
-    public ValueTask DisposeAsync() => _worker.DisposeAsync();
+    public ValueTask DisposeAsync() => worker.DisposeAsync();
 }

@@ -7,15 +7,15 @@ namespace Slipway.Cli.Tests;
 
 public sealed class ServerTests
 {
-    private static readonly DateTimeOffset s_then = new(2026, 11, 1, 0, 0, 0, TimeSpan.Zero);
-    private static readonly User s_ada = new("user_1", "ada", "active", true, s_then);
-    private static readonly WhoAmI s_me = new("user", "user_1", "ada", true, "session", "ses_1", s_then.AddYears(9), [new OrgMembership("acme", "owner")], null);
+    private static readonly DateTimeOffset Then = new(2026, 11, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly User Ada = new("user_1", "ada", "active", true, Then);
+    private static readonly WhoAmI Me = new("user", "user_1", "ada", true, "session", "ses_1", Then.AddYears(9), [new OrgMembership("acme", "owner")], null);
 
     private static Task SignInAsync(HttpContext http) => http.Request.Path.Value switch
     {
         Routes.Sessions => FakeApi.AnswerAsync(
-            http, new SignedIn("sls_token", new Session("ses_1", s_then, s_then, null, null, true), s_ada), ApiJson.Default.SignedIn, 201),
-        Routes.WhoAmI => FakeApi.AnswerAsync(http, s_me, ApiJson.Default.WhoAmI),
+            http, new SignedIn("sls_token", new Session("ses_1", Then, Then, null, null, true), Ada), ApiJson.Default.SignedIn, 201),
+        Routes.WhoAmI => FakeApi.AnswerAsync(http, Me, ApiJson.Default.WhoAmI),
         _ => FakeApi.RefuseAsync(http, 404, ProblemCodes.NotFound, "no such thing"),
     };
 
@@ -80,7 +80,7 @@ public sealed class ServerTests
             http.Response.Headers.RetryAfter = "0";
             return ++calls < 3
                 ? FakeApi.RefuseAsync(http, 503, ProblemCodes.Unavailable, "starting")
-                : FakeApi.AnswerAsync(http, new Org("org_1", "acme", "Acme", "owner", s_then), ApiJson.Default.Org, 201);
+                : FakeApi.AnswerAsync(http, new Org("org_1", "acme", "Acme", "owner", Then), ApiJson.Default.Org, 201);
         });
         using var cli = new CliRun();
 
@@ -99,7 +99,7 @@ public sealed class ServerTests
             http.Response.Headers.RetryAfter = "0";
             http.Response.Headers.ETag = "\"7\"";
             return http.Request.Method == "GET"
-                ? FakeApi.AnswerAsync(http, s_ada, ApiJson.Default.User)
+                ? FakeApi.AnswerAsync(http, Ada, ApiJson.Default.User)
                 : FakeApi.RefuseAsync(http, 502, ProblemCodes.Unavailable, "lost");
         });
         using var cli = new CliRun();
@@ -116,8 +116,8 @@ public sealed class ServerTests
         await using var api = await FakeApi.StartAsync(http => FakeApi.AnswerAsync(
             http,
             http.Request.Query.ContainsKey("pageToken")
-                ? new Page<Org>([new Org("org_2", "beta", "Be\tta\e[31m", null, s_then)], null)
-                : new Page<Org>([new Org("org_1", "acme", "Acme", "owner", s_then)], "next"),
+                ? new Page<Org>([new Org("org_2", "beta", "Be\tta\e[31m", null, Then)], null)
+                : new Page<Org>([new Org("org_1", "acme", "Acme", "owner", Then)], "next"),
             ApiJson.Default.PageOrg));
         using var cli = new CliRun();
 
@@ -129,7 +129,7 @@ public sealed class ServerTests
     [Fact]
     public async Task Cache_use_merges_into_the_files_and_leaves_the_rest()
     {
-        var cache = new Cache("cache_1", "acme", "main", "default", "http://cache.example:7474/nix/acme/main", false, 41, "strict", ["acme-main-1:key="], 0, 0, 0, s_then);
+        var cache = new Cache("cache_1", "acme", "main", "default", "http://cache.example:7474/nix/acme/main", false, 41, "strict", ["acme-main-1:key="], 0, 0, 0, Then);
         await using var api = await FakeApi.StartAsync(http => FakeApi.AnswerAsync(http, cache, ApiJson.Default.Cache));
         using var cli = new CliRun { Input = "slp_u_secret\n" };
         var conf = cli.HomeFile(".config/nix/nix.conf");

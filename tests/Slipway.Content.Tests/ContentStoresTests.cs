@@ -6,15 +6,15 @@ namespace Slipway.Content.Tests;
 
 public sealed class ContentStoresTests : IAsyncDisposable
 {
-    private readonly Folder _folder = new();
-    private readonly ContentStores _others = new(new ContentStoreOptions { ReserveBytes = 0 }, TimeProvider.System, NullLogger<ContentStores>.Instance);
+    private readonly Folder folder = new();
+    private readonly ContentStores others = new(new ContentStoreOptions { ReserveBytes = 0 }, TimeProvider.System, NullLogger<ContentStores>.Instance);
 
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
 
     public async ValueTask DisposeAsync()
     {
-        await _others.DisposeAsync();
-        await _folder.DisposeAsync();
+        await others.DisposeAsync();
+        await folder.DisposeAsync();
     }
 
     [Fact]
@@ -22,55 +22,55 @@ public sealed class ContentStoresTests : IAsyncDisposable
     {
         await using (var first = new ContentStores(new ContentStoreOptions(), TimeProvider.System, NullLogger<ContentStores>.Instance))
         {
-            await first.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken);
+            await first.OpenAsync(folder.StoreId, folder.Path, CancellationToken);
 
-            var refusal = await Should.ThrowAsync<ContentStoreException>(() => _others.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken));
+            var refusal = await Should.ThrowAsync<ContentStoreException>(() => others.OpenAsync(folder.StoreId, folder.Path, CancellationToken));
 
             refusal.Failure.ShouldBe(ContentFailure.Unavailable);
             refusal.Message.ShouldContain("in use by another process");
         }
 
-        await _others.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken);
+        await others.OpenAsync(folder.StoreId, folder.Path, CancellationToken);
     }
 
     [Fact]
     public async Task Opening_an_open_store_again_gives_the_same_one()
     {
-        var store = await _others.OpenAsync(_folder.StoreId, _folder.Path, CancellationToken);
+        var store = await others.OpenAsync(folder.StoreId, folder.Path, CancellationToken);
 
-        (await _others.OpenAsync(_folder.StoreId, _folder.Path + "/", CancellationToken)).ShouldBeSameAs(store);
-        _others.Get(_folder.StoreId).ShouldBeSameAs(store);
-        await Should.ThrowAsync<ContentStoreException>(() => _others.OpenAsync(_folder.StoreId, _folder.Path + "-elsewhere", CancellationToken));
+        (await others.OpenAsync(folder.StoreId, folder.Path + "/", CancellationToken)).ShouldBeSameAs(store);
+        others.Get(folder.StoreId).ShouldBeSameAs(store);
+        await Should.ThrowAsync<ContentStoreException>(() => others.OpenAsync(folder.StoreId, folder.Path + "-elsewhere", CancellationToken));
     }
 
     [Fact]
     public void Getting_a_store_that_was_not_opened_is_a_mistake() =>
-        Should.Throw<InvalidOperationException>(() => _others.Get(Guid.NewGuid()));
+        Should.Throw<InvalidOperationException>(() => others.Get(Guid.NewGuid()));
 
     [Fact]
     public async Task Folder_of_another_store_is_refused_and_left_alone()
     {
-        var store = await _folder.OpenAsync();
+        var store = await folder.OpenAsync();
         var digest = await store.PutAsync(Bytes(10));
         var dead = await store.BeginUploadAsync(null, CancellationToken);
         await dead.DisposeAsync();
-        await _folder.OpenAsync();
-        var identity = File.ReadAllText(Path.Combine(_folder.Path, "store"));
-        File.WriteAllText(Path.Combine(_folder.Path, "store"), identity.Replace(_folder.StoreId.ToString(), Guid.NewGuid().ToString(), StringComparison.Ordinal));
+        await folder.OpenAsync();
+        var identity = File.ReadAllText(Path.Combine(folder.Path, "store"));
+        File.WriteAllText(Path.Combine(folder.Path, "store"), identity.Replace(folder.StoreId.ToString(), Guid.NewGuid().ToString(), StringComparison.Ordinal));
 
-        var refusal = await Should.ThrowAsync<ContentStoreException>(() => _folder.OpenAsync());
+        var refusal = await Should.ThrowAsync<ContentStoreException>(() => folder.OpenAsync());
 
         refusal.Message.ShouldContain("not that of store");
-        File.Exists(_folder.PathOf(digest)).ShouldBeTrue();
+        File.Exists(folder.PathOf(digest)).ShouldBeTrue();
     }
 
     [Fact]
     public async Task Folder_that_cannot_be_made_is_reported_with_its_path()
     {
-        var file = Path.Combine(_folder.Path, "a-file");
+        var file = Path.Combine(folder.Path, "a-file");
         File.WriteAllText(file, "");
 
-        var refusal = await Should.ThrowAsync<ContentStoreException>(() => _others.OpenAsync(Guid.NewGuid(), file, CancellationToken));
+        var refusal = await Should.ThrowAsync<ContentStoreException>(() => others.OpenAsync(Guid.NewGuid(), file, CancellationToken));
 
         refusal.Failure.ShouldBe(ContentFailure.Unavailable);
         refusal.Message.ShouldContain(file);
@@ -91,13 +91,13 @@ public sealed class ContentStoresTests : IAsyncDisposable
         listener.SetMeasurementEventCallback<long>((_, count, tags, _) =>
         {
             var byName = tags.ToArray().ToDictionary(tag => tag.Key, tag => tag.Value?.ToString());
-            if (byName["store"] == _folder.StoreId.ToString())
+            if (byName["store"] == folder.StoreId.ToString())
             {
                 outcomes[byName["outcome"]!] = outcomes.GetValueOrDefault(byName["outcome"]!) + count;
             }
         });
         listener.Start();
-        var store = await _folder.OpenAsync();
+        var store = await folder.OpenAsync();
 
         await store.PutAsync(Bytes(1));
         await store.PutAsync(Bytes(2));

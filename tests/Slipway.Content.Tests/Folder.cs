@@ -5,7 +5,7 @@ namespace Slipway.Content.Tests;
 /// <summary>A temporary folder with a content store in it.</summary>
 internal sealed class Folder : IAsyncDisposable
 {
-    private ContentStores? _stores;
+    private ContentStores? stores;
 
     public Folder(string? path = null)
     {
@@ -25,20 +25,20 @@ internal sealed class Folder : IAsyncDisposable
     /// <summary>Opens the store as a process that starts now would: the one opened before is as dead as after kill -9.</summary>
     public async Task<IContentStore> OpenAsync(long reserveBytes = 0)
     {
-        if (_stores is not null)
+        if (stores is not null)
         {
-            await _stores.DisposeAsync();
+            await stores.DisposeAsync();
         }
 
-        _stores = new ContentStores(new ContentStoreOptions { ReserveBytes = reserveBytes }, Time, NullLogger<ContentStores>.Instance);
-        return await _stores.OpenAsync(StoreId, Path, TestContext.Current.CancellationToken);
+        stores = new ContentStores(new ContentStoreOptions { ReserveBytes = reserveBytes }, Time, NullLogger<ContentStores>.Instance);
+        return await stores.OpenAsync(StoreId, Path, TestContext.Current.CancellationToken);
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (_stores is not null)
+        if (stores is not null)
         {
-            await _stores.DisposeAsync();
+            await stores.DisposeAsync();
         }
 
         Directory.Delete(Path, recursive: true);

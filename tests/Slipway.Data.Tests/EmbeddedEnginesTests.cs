@@ -15,15 +15,15 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     /// <summary>A data folder both engines have run in, stopped; copied, because initdb syncs a thousand files and takes seconds.</summary>
     private static readonly Lazy<Task<TempFolder>> Prepared = new(PrepareAsync);
 
-    private readonly TempFolder _folder = new();
-    private readonly List<EmbeddedEngines> _started = [];
+    private readonly TempFolder folder = new();
+    private readonly List<EmbeddedEngines> started = [];
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public async ValueTask DisposeAsync()
     {
         // A failed test may have abandoned engines that nobody took over.
-        foreach (var engines in _started)
+        foreach (var engines in started)
         {
             var left = engines.Status.Where(engine => engine.ProcessId > 0).ToList();
             await engines.DisposeAsync();
@@ -33,13 +33,13 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
             }
         }
 
-        _folder.Dispose();
+        folder.Dispose();
     }
 
     [Fact]
     public async Task Engines_start_serve_and_leave_nothing_running()
     {
-        var engines = await StartAsync(_folder.Path);
+        var engines = await StartAsync(folder.Path);
         var processes = engines.Status.Select(engine => engine.ProcessId).ToList();
 
         await RememberAsync(engines, "Ida");
@@ -47,7 +47,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
         await engines.StopAsync(Token);
 
         processes.ShouldAllBe(process => !ProcessTable.IsAlive(process));
-        await using var again = await StartAsync(_folder.Path);
+        await using var again = await StartAsync(folder.Path);
         (await RecallAsync(again)).ShouldBe(("Ida", "Ida"));
         again.Status.Select(engine => engine.ProcessId).ShouldNotContain(process => processes.Contains(process));
     }
@@ -57,7 +57,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [InlineData("redis")]
     public async Task Killed_engine_is_started_again_with_everything_acknowledged(string name)
     {
-        await using var engines = await StartAsync(_folder.Path);
+        await using var engines = await StartAsync(folder.Path);
         await RememberAsync(engines, "Ida");
         var killed = engines.Status.Single(engine => engine.Name == name).ProcessId;
 
@@ -71,12 +71,12 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Engines_outlive_their_server_and_the_next_one_takes_them_over()
     {
-        var killed = await StartAsync(_folder.Path);
+        var killed = await StartAsync(folder.Path);
         await RememberAsync(killed, "Ida");
         var before = killed.Status.Select(engine => engine.ProcessId).ToList();
         await killed.AbandonAsync();
 
-        await using var next = await StartAsync(_folder.Path);
+        await using var next = await StartAsync(folder.Path);
 
         next.Status.Select(engine => engine.ProcessId).ShouldBe(before);
         (await RecallAsync(next)).ShouldBe(("Ida", "Ida"));
@@ -88,13 +88,13 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Engine_that_died_together_with_its_server_is_started_beside_the_one_that_did_not()
     {
-        var killed = await StartAsync(_folder.Path);
+        var killed = await StartAsync(folder.Path);
         await RememberAsync(killed, "Ida");
         var before = killed.Status.ToDictionary(engine => engine.Name, engine => engine.ProcessId);
         await killed.AbandonAsync();
         ProcessTable.Signal(before["postgres"], Signal.Kill);
 
-        await using var next = await StartAsync(_folder.Path);
+        await using var next = await StartAsync(folder.Path);
 
         next.Status.Single(engine => engine.Name == "redis").ProcessId.ShouldBe(before["redis"]);
         next.Status.Single(engine => engine.Name == "postgres").ProcessId.ShouldNotBe(before["postgres"]);
@@ -104,17 +104,17 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Lost_pid_file_does_not_lead_to_a_second_engine()
     {
-        var killed = await StartAsync(_folder.Path, postgres: false);
+        var killed = await StartAsync(folder.Path, postgres: false);
         var process = killed.Status[0].ProcessId;
-        var log = Path.Combine(_folder.Path, "engines", "redis.log");
+        var log = Path.Combine(folder.Path, "engines", "redis.log");
         var logged = await File.ReadAllTextAsync(log, Token);
         await killed.AbandonAsync();
-        var pidFile = Path.Combine(_folder.Path, "run", "redis.pid");
+        var pidFile = Path.Combine(folder.Path, "run", "redis.pid");
         var written = await File.ReadAllTextAsync(pidFile, Token);
         File.Delete(pidFile);
 
         // It waits for the holder of the lock to show up or to die, and never starts a second one beside it.
-        var starting = StartAsync(_folder.Path, postgres: false);
+        var starting = StartAsync(folder.Path, postgres: false);
         starting.IsCompleted.ShouldBeFalse();
         await File.WriteAllTextAsync(pidFile, written, Token);
 
@@ -126,9 +126,9 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Second_server_on_the_same_folder_is_refused()
     {
-        await using var first = await StartAsync(_folder.Path, postgres: false);
+        await using var first = await StartAsync(folder.Path, postgres: false);
 
-        var refusal = await Should.ThrowAsync<EngineException>(() => StartAsync(_folder.Path, postgres: false));
+        var refusal = await Should.ThrowAsync<EngineException>(() => StartAsync(folder.Path, postgres: false));
 
         refusal.Message.ShouldContain($"in use by another slipway server (process {Environment.ProcessId})");
         refusal.Message.ShouldContain("--data DIR");
@@ -139,7 +139,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     public async Task Folder_closed_to_the_engines_account_is_refused_with_the_cure()
     {
         Assert.SkipUnless(Posix.EffectiveUserId == 0, "only root gives the engines another account");
-        var closed = _folder.Folder("closed");
+        var closed = folder.Folder("closed");
         File.SetUnixFileMode(closed, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         var data = Path.Combine(closed, "data");
 
@@ -155,7 +155,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Engines_do_not_run_as_root_and_let_nobody_else_in()
     {
-        await using var engines = await StartAsync(_folder.Path);
+        await using var engines = await StartAsync(this.folder.Path);
 
         foreach (var engine in engines.Status)
         {
@@ -167,14 +167,14 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
         const UnixFileMode Others = (UnixFileMode)0b000_111_111;
         foreach (var folder in (string[])["run", "postgres", "redis"])
         {
-            (File.GetUnixFileMode(Path.Combine(_folder.Path, folder)) & Others).ShouldBe(UnixFileMode.None, folder);
+            (File.GetUnixFileMode(Path.Combine(this.folder.Path, folder)) & Others).ShouldBe(UnixFileMode.None, folder);
         }
     }
 
     [Fact]
     public async Task Long_and_odd_paths_get_their_sockets_elsewhere()
     {
-        var data = _folder.Folder($"it's, \"a\" path {new string('x', 90)}");
+        var data = folder.Folder($"it's, \"a\" path {new string('x', 90)}");
 
         await using var engines = await StartAsync(data);
 
@@ -189,13 +189,13 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Data_of_a_postgres_that_is_not_installed_is_named()
     {
-        await using (await StartAsync(_folder.Path, redis: false))
+        await using (await StartAsync(folder.Path, redis: false))
         {
         }
 
-        await File.WriteAllTextAsync(Path.Combine(_folder.Path, "postgres", "data", "PG_VERSION"), "99\n", Token);
+        await File.WriteAllTextAsync(Path.Combine(folder.Path, "postgres", "data", "PG_VERSION"), "99\n", Token);
 
-        var refusal = await Should.ThrowAsync<EngineException>(() => StartAsync(_folder.Path, redis: false));
+        var refusal = await Should.ThrowAsync<EngineException>(() => StartAsync(folder.Path, redis: false));
         refusal.Message.ShouldContain("belongs to PostgreSQL 99");
         refusal.Message.ShouldContain("apt-get install postgresql-99");
     }
@@ -203,30 +203,30 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Fact]
     public async Task Engine_that_cannot_start_shows_the_end_of_its_log_and_takes_the_other_down()
     {
-        await using (await StartAsync(_folder.Path))
+        await using (await StartAsync(folder.Path))
         {
         }
 
-        await File.WriteAllTextAsync(Path.Combine(_folder.Path, "engines", "postgresql.custom.conf"), "colour = 'red'\n", Token);
+        await File.WriteAllTextAsync(Path.Combine(folder.Path, "engines", "postgresql.custom.conf"), "colour = 'red'\n", Token);
 
-        var failure = await Should.ThrowAsync<EngineException>(() => StartAsync(_folder.Path));
+        var failure = await Should.ThrowAsync<EngineException>(() => StartAsync(folder.Path));
 
         failure.Message.ShouldContain("postgres does not start");
         failure.Message.ShouldContain("unrecognized configuration parameter \"colour\"");
-        File.Exists(Path.Combine(_folder.Path, "run", "redis.pid")).ShouldBeFalse();
+        File.Exists(Path.Combine(folder.Path, "run", "redis.pid")).ShouldBeFalse();
     }
 
     [Fact]
     public async Task Half_made_data_folder_is_swept_and_made_again()
     {
-        await using (await StartAsync(_folder.Path, redis: false))
+        await using (await StartAsync(folder.Path, redis: false))
         {
         }
 
-        var postgres = Path.Combine(_folder.Path, "postgres");
+        var postgres = Path.Combine(folder.Path, "postgres");
         Directory.Move(Path.Combine(postgres, "data"), Path.Combine(postgres, "data.new-killed"));
 
-        await using var engines = await StartAsync(_folder.Path, redis: false);
+        await using var engines = await StartAsync(folder.Path, redis: false);
 
         Directory.EnumerateDirectories(postgres).Select(Path.GetFileName).ShouldBe(["data"]);
         engines.Status[0].Ready.ShouldBeTrue();
@@ -236,15 +236,15 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     public async Task Times_of_start_are_written_to_the_test_output()
     {
         var first = Stopwatch.StartNew();
-        var engines = await StartAsync(_folder.Path, fresh: true);
+        var engines = await StartAsync(folder.Path, fresh: true);
         first.Stop();
         await engines.StopAsync(Token);
         var later = Stopwatch.StartNew();
-        engines = await StartAsync(_folder.Path);
+        engines = await StartAsync(folder.Path);
         later.Stop();
         await engines.AbandonAsync();
         var adoption = Stopwatch.StartNew();
-        engines = await StartAsync(_folder.Path);
+        engines = await StartAsync(folder.Path);
         adoption.Stop();
         var stop = Stopwatch.StartNew();
         await engines.StopAsync(Token);
@@ -276,7 +276,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
 
         var engines = await EmbeddedEngines.StartAsync(
             new EmbeddedEnginesOptions(folder, postgres, redis), TimeProvider.System, NullLogger.Instance, Token);
-        _started.Add(engines);
+        started.Add(engines);
         return engines;
     }
 

@@ -8,7 +8,7 @@ namespace Slipway.EndToEnd.Tests;
 /// </summary>
 public sealed class CrashTests(NixLab nix) : IClassFixture<NixLab>
 {
-    private static readonly int s_kills = int.Parse(Environment.GetEnvironmentVariable("SLIPWAY_TEST_KILLS") ?? "4", System.Globalization.CultureInfo.InvariantCulture);
+    private static readonly int Kills = int.Parse(Environment.GetEnvironmentVariable("SLIPWAY_TEST_KILLS") ?? "4", System.Globalization.CultureInfo.InvariantCulture);
 
     [Fact]
     public async Task Killed_in_the_middle_of_pushes_the_server_serves_no_half_path_and_the_next_push_completes()
@@ -19,7 +19,7 @@ public sealed class CrashTests(NixLab nix) : IClassFixture<NixLab>
         var acme = new Acme();
         await acme.InitializeAsync();
         await using var server = acme.Server;
-        for (var kill = 0; kill < s_kills; kill++)
+        for (var kill = 0; kill < Kills; kill++)
         {
             var cache = await acme.CacheAsync($"killed-{kill}");
             // Alternately the stock client and ours: they end at different places of the server.

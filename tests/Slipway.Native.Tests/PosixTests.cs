@@ -7,14 +7,14 @@ namespace Slipway.Native.Tests;
 
 public sealed class PosixTests : IDisposable
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("slipway-posix-").FullName;
+    private readonly string folder = Directory.CreateTempSubdirectory("slipway-posix-").FullName;
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public void Dispose() => Directory.Delete(folder, recursive: true);
 
     [Fact]
     public void A_lock_is_held_once_until_it_is_disposed()
     {
-        var path = Path.Combine(_folder, "lock");
+        var path = Path.Combine(folder, "lock");
 
         var first = Posix.TryLock(path);
         var second = Posix.TryLock(path);
@@ -29,7 +29,7 @@ public sealed class PosixTests : IDisposable
     [Fact]
     public void A_lock_in_a_folder_that_is_not_there_says_which()
     {
-        var error = Should.Throw<IOException>(() => Posix.TryLock(Path.Combine(_folder, "none", "lock")));
+        var error = Should.Throw<IOException>(() => Posix.TryLock(Path.Combine(folder, "none", "lock")));
 
         error.Message.ShouldContain("none/lock");
         error.HResult.ShouldBe(2 /* ENOENT */);
@@ -38,9 +38,9 @@ public sealed class PosixTests : IDisposable
     [Fact]
     public void Folders_are_synced_and_missing_ones_reported()
     {
-        Posix.SyncDirectory(_folder);
+        Posix.SyncDirectory(folder);
 
-        Should.Throw<IOException>(() => Posix.SyncDirectory(Path.Combine(_folder, "none")));
+        Should.Throw<IOException>(() => Posix.SyncDirectory(Path.Combine(folder, "none")));
     }
 
     [Fact]
@@ -53,7 +53,7 @@ public sealed class PosixTests : IDisposable
     [Fact]
     public void New_files_belong_to_the_effective_user()
     {
-        var path = Path.Combine(_folder, "mine");
+        var path = Path.Combine(folder, "mine");
         File.WriteAllText(path, "");
 
         Posix.OwnerOf(path).Uid.ShouldBe(Posix.EffectiveUserId);
@@ -62,8 +62,8 @@ public sealed class PosixTests : IDisposable
     [Fact]
     public void Ownership_changes_for_the_link_and_not_for_what_it_points_to()
     {
-        var target = Path.Combine(_folder, "target");
-        var link = Path.Combine(_folder, "link");
+        var target = Path.Combine(folder, "target");
+        var link = Path.Combine(folder, "link");
         File.WriteAllText(target, "");
         File.CreateSymbolicLink(link, target);
         var before = Posix.OwnerOf(target);
@@ -78,7 +78,7 @@ public sealed class PosixTests : IDisposable
     [Fact]
     public async Task A_file_is_sent_from_an_offset_to_its_end()
     {
-        var path = Path.Combine(_folder, "content");
+        var path = Path.Combine(folder, "content");
         await File.WriteAllTextAsync(path, "0123456789", TestContext.Current.CancellationToken);
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();

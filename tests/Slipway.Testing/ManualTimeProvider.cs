@@ -11,19 +11,19 @@ namespace Slipway.Testing;
 /// </remarks>
 public sealed class ManualTimeProvider : TimeProvider
 {
-    private readonly Lock _lock = new();
-    private readonly List<ManualTimer> _timers = [];
-    private readonly List<(int Count, TaskCompletionSource Reached)> _waiters = [];
-    private DateTimeOffset _now;
-    private long _ticks;
-    private long _sequence;
+    private readonly Lock gate = new();
+    private readonly List<ManualTimer> timers = [];
+    private readonly List<(int Count, TaskCompletionSource Reached)> waiters = [];
+    private DateTimeOffset now;
+    private long ticks;
+    private long sequence;
 
     public ManualTimeProvider()
         : this(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero))
     {
     }
 
-    public ManualTimeProvider(DateTimeOffset start) => _now = start.ToUniversalTime();
+    public ManualTimeProvider(DateTimeOffset start) => now = start.ToUniversalTime();
 
     public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
 
@@ -34,26 +34,26 @@ public sealed class ManualTimeProvider : TimeProvider
     {
         get
         {
-            lock (_lock)
+            lock (gate)
             {
-                return _timers.Count;
+                return timers.Count;
             }
         }
     }
 
     public override DateTimeOffset GetUtcNow()
     {
-        lock (_lock)
+        lock (gate)
         {
-            return _now;
+            return now;
         }
     }
 
     public override long GetTimestamp()
     {
-        lock (_lock)
+        lock (gate)
         {
-            return _ticks;
+            return ticks;
         }
     }
 
@@ -69,9 +69,9 @@ public sealed class ManualTimeProvider : TimeProvider
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(by, TimeSpan.Zero);
         long target;
-        lock (_lock)
+        lock (gate)
         {
-            target = _ticks + by.Ticks;
+            target = ticks + by.Ticks;
         }
 
         while (NextDue(target) is { } timer)
@@ -79,7 +79,7 @@ public sealed class ManualTimeProvider : TimeProvider
             timer.Fire();
         }
 
-        lock (_lock)
+        lock (gate)
         {
             MoveTo(target);
         }
@@ -88,24 +88,24 @@ public sealed class ManualTimeProvider : TimeProvider
     /// <summary>Sets the wall clock without letting time pass, as an operator or NTP would: no timer fires.</summary>
     public void JumpTo(DateTimeOffset now)
     {
-        lock (_lock)
+        lock (gate)
         {
-            _now = now.ToUniversalTime();
+            this.now = now.ToUniversalTime();
         }
     }
 
     /// <summary>Completes when at least <paramref name="count"/> timers are set: the code under test has gone to sleep.</summary>
     public Task WaitForTimersAsync(int count, CancellationToken cancellationToken)
     {
-        lock (_lock)
+        lock (gate)
         {
-            if (_timers.Count >= count)
+            if (timers.Count >= count)
             {
                 return Task.CompletedTask;
             }
 
             var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _waiters.Add((count, reached));
+            waiters.Add((count, reached));
             // The deadline is real time: a timer that never comes is a failed test, not a hung one.
             return reached.Task.WaitAsync(Eventually.DefaultDeadline, cancellationToken);
         }
@@ -113,9 +113,9 @@ public sealed class ManualTimeProvider : TimeProvider
 
     private ManualTimer? NextDue(long target)
     {
-        lock (_lock)
+        lock (gate)
         {
-            var next = _timers.Where(timer => timer.Due <= target).OrderBy(timer => timer.Due).ThenBy(timer => timer.Sequence).FirstOrDefault();
+            var next = timers.Where(timer => timer.Due <= target).OrderBy(timer => timer.Due).ThenBy(timer => timer.Sequence).FirstOrDefault();
             if (next is null)
             {
                 return null;
@@ -125,11 +125,11 @@ public sealed class ManualTimeProvider : TimeProvider
             if (next.Period > 0)
             {
                 next.Due += next.Period;
-                next.Sequence = ++_sequence;
+                next.Sequence = ++sequence;
             }
             else
             {
-                _timers.Remove(next);
+                timers.Remove(next);
             }
 
             return next;
@@ -139,16 +139,16 @@ public sealed class ManualTimeProvider : TimeProvider
     private void MoveTo(long ticks)
     {
         // A callback may itself have advanced the clock further.
-        if (ticks > _ticks)
+        if (ticks > this.ticks)
         {
-            _now += TimeSpan.FromTicks(ticks - _ticks);
-            _ticks = ticks;
+            now += TimeSpan.FromTicks(ticks - this.ticks);
+            this.ticks = ticks;
         }
     }
 
     private sealed class ManualTimer(ManualTimeProvider clock, TimerCallback callback, object? state) : ITimer
     {
-        private bool _disposed;
+        private bool disposed;
 
         public long Due { get; set; }
 
@@ -161,14 +161,14 @@ public sealed class ManualTimeProvider : TimeProvider
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
             bool fireNow;
-            lock (clock._lock)
+            lock (clock.gate)
             {
-                if (_disposed)
+                if (disposed)
                 {
                     return false;
                 }
 
-                clock._timers.Remove(this);
+                clock.timers.Remove(this);
                 if (dueTime == Timeout.InfiniteTimeSpan)
                 {
                     return true;
@@ -177,14 +177,14 @@ public sealed class ManualTimeProvider : TimeProvider
                 Period = period > TimeSpan.Zero ? period.Ticks : 0;
                 // A timer of zero is due at once and does not wait for somebody to move the clock.
                 fireNow = dueTime <= TimeSpan.Zero;
-                Due = clock._ticks + (fireNow ? Period : dueTime.Ticks);
+                Due = clock.ticks + (fireNow ? Period : dueTime.Ticks);
                 if (!fireNow || Period > 0)
                 {
-                    Sequence = ++clock._sequence;
-                    clock._timers.Add(this);
-                    foreach (var waiter in clock._waiters.Where(waiter => waiter.Count <= clock._timers.Count).ToList())
+                    Sequence = ++clock.sequence;
+                    clock.timers.Add(this);
+                    foreach (var waiter in clock.waiters.Where(waiter => waiter.Count <= clock.timers.Count).ToList())
                     {
-                        clock._waiters.Remove(waiter);
+                        clock.waiters.Remove(waiter);
                         waiter.Reached.TrySetResult();
                     }
                 }
@@ -200,10 +200,10 @@ public sealed class ManualTimeProvider : TimeProvider
 
         public void Dispose()
         {
-            lock (clock._lock)
+            lock (clock.gate)
             {
-                _disposed = true;
-                clock._timers.Remove(this);
+                disposed = true;
+                clock.timers.Remove(this);
             }
         }
 

@@ -18,11 +18,11 @@ public static class PostgresFixture
     private static readonly Lazy<Task<string>> Server = new(StartAsync);
     private static readonly SemaphoreSlim TemplateLock = new(1, 1);
     private static readonly Dictionary<string, string> Templates = new(StringComparer.Ordinal);
-    private static NpgsqlDataSource? _admin;
+    private static NpgsqlDataSource? admin;
 
     // Only held: its pipe is the guard's sign of life, and a collected object would close it.
-    private static TestEngine? _engine;
-    private static int _count;
+    private static TestEngine? engine;
+    private static int count;
 
     /// <summary>A fresh database with the modules' migrations applied; dropped when disposed.</summary>
     public static async Task<TestDatabase> CreateDatabaseAsync(IReadOnlyList<MigrationModule> modules, CancellationToken cancellationToken)
@@ -39,7 +39,7 @@ public static class PostgresFixture
 
     internal static async Task DropAsync(string name)
     {
-        await using var command = _admin!.CreateCommand($"drop database if exists {name} with (force)");
+        await using var command = admin!.CreateCommand($"drop database if exists {name} with (force)");
         await command.ExecuteNonQueryAsync();
     }
 
@@ -77,11 +77,11 @@ public static class PostgresFixture
 
     private static async Task CreateAsync(string name, string template, CancellationToken cancellationToken)
     {
-        await using var command = _admin!.CreateCommand($"create database {name} template {template}");
+        await using var command = admin!.CreateCommand($"create database {name} template {template}");
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
-    private static string NextName(string prefix) => $"{prefix}_{Interlocked.Increment(ref _count)}";
+    private static string NextName(string prefix) => $"{prefix}_{Interlocked.Increment(ref count)}";
 
     private static string With(string server, string database) => new NpgsqlConnectionStringBuilder(server) { Database = database }.ConnectionString;
 
@@ -96,7 +96,7 @@ public static class PostgresFixture
             bin=$1; folder=$2; shift 2
             "$bin/initdb" -D "$folder/data" -U slipway -A trust -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions && exec "$bin/postgres" "$@"
             """;
-        _engine = await TestEngine.StartAsync(
+        engine = await TestEngine.StartAsync(
             folder,
             [
                 "/bin/sh", "-c", InitAndServe, "postgres", bin, folder, "-D", $"{folder}/data", "-k", folder, "-h", "",
@@ -107,7 +107,7 @@ public static class PostgresFixture
             token => TestEngine.AnswersAsync($"{folder}/.s.PGSQL.5432", Startup, "R", token),
             CancellationToken.None);
         var settings = $"Host={folder};Username=slipway;Database=postgres;Maximum Pool Size=20;Timeout=30";
-        _admin = NpgsqlDataSource.Create(settings);
+        admin = NpgsqlDataSource.Create(settings);
         return settings;
     }
 
@@ -119,11 +119,11 @@ public static class PostgresFixture
 /// <summary>One test's database.</summary>
 public sealed class TestDatabase : IAsyncDisposable
 {
-    private readonly string _name;
+    private readonly string name;
 
     internal TestDatabase(string connectionString, string name)
     {
-        _name = name;
+        this.name = name;
         // Small pools: many tests at once share one server's connections.
         ConnectionString = new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = 10 }.ConnectionString;
         Database = new Database(ConnectionString);
@@ -136,6 +136,6 @@ public sealed class TestDatabase : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await Database.DisposeAsync();
-        await PostgresFixture.DropAsync(_name);
+        await PostgresFixture.DropAsync(name);
     }
 }

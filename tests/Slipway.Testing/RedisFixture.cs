@@ -7,19 +7,19 @@ namespace Slipway.Testing;
 /// <summary>A private redis-server of one test (about 10 ms to start), on a unix socket and, when asked, on a loopback port.</summary>
 public sealed class RedisFixture : IAsyncDisposable
 {
-    private readonly string _folder;
-    private readonly string[] _command;
-    private TestEngine _engine;
+    private readonly string folder;
+    private readonly string[] command;
+    private TestEngine engine;
 
     private RedisFixture(string folder, string[] command, TestEngine engine, int port)
     {
-        _folder = folder;
-        _command = command;
-        _engine = engine;
+        this.folder = folder;
+        this.command = command;
+        this.engine = engine;
         Port = port;
     }
 
-    public string SocketPath => SocketIn(_folder);
+    public string SocketPath => SocketIn(folder);
 
     /// <summary><c>unix:///…/redis.sock</c></summary>
     public string Url => "unix://" + SocketPath;
@@ -27,7 +27,7 @@ public sealed class RedisFixture : IAsyncDisposable
     /// <summary>0 when started without TCP.</summary>
     public int Port { get; }
 
-    public int ProcessId => _engine.ProcessId;
+    public int ProcessId => engine.ProcessId;
 
     /// <param name="durable">Append-only file, synced on every write, kept over <see cref="RestartAsync"/>: as the server runs it.</param>
     /// <param name="password">For <c>AUTH</c> of the default user.</param>
@@ -51,22 +51,22 @@ public sealed class RedisFixture : IAsyncDisposable
     /// <summary><c>kill -9</c>; what was durable is still there after <see cref="RestartAsync"/>.</summary>
     public async Task KillAsync(CancellationToken cancellationToken)
     {
-        _engine.Kill();
-        await Eventually.TrueAsync(() => !ProcessTable.IsAlive(_engine.ProcessId), cancellationToken);
+        engine.Kill();
+        await Eventually.TrueAsync(() => !ProcessTable.IsAlive(engine.ProcessId), cancellationToken);
     }
 
     public async Task RestartAsync(CancellationToken cancellationToken)
     {
-        await _engine.ReleaseAsync();
-        _engine = await StartAsync(_folder, _command, cancellationToken);
+        await engine.ReleaseAsync();
+        engine = await StartAsync(folder, command, cancellationToken);
     }
 
     /// <summary>Stops the process without ending it: connections stay open and nothing answers, like a hung machine.</summary>
-    public void Freeze() => _engine.Signal(Signal.Stop);
+    public void Freeze() => engine.Signal(Signal.Stop);
 
-    public void Thaw() => _engine.Signal(Signal.Continue);
+    public void Thaw() => engine.Signal(Signal.Continue);
 
-    public ValueTask DisposeAsync() => _engine.DisposeAsync();
+    public ValueTask DisposeAsync() => engine.DisposeAsync();
 
     private static string SocketIn(string folder) => folder + "/redis.sock";
 

@@ -26,13 +26,13 @@ internal sealed class TestEngine : IAsyncDisposable
 
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(30);
 
-    private readonly Process _guard;
-    private readonly string _folder;
+    private readonly Process guard;
+    private readonly string folder;
 
     private TestEngine(Process guard, string folder, int processId)
     {
-        _guard = guard;
-        _folder = folder;
+        this.guard = guard;
+        this.folder = folder;
         ProcessId = processId;
     }
 
@@ -89,16 +89,16 @@ internal sealed class TestEngine : IAsyncDisposable
     /// <summary>Ends the engine but leaves its folder, for a successor.</summary>
     public async Task ReleaseAsync()
     {
-        await _guard.StandardInput.WriteLineAsync("keep");
+        await guard.StandardInput.WriteLineAsync("keep");
         await DisposeAsync();
     }
 
     public async ValueTask DisposeAsync()
     {
-        _guard.StandardInput.Close();
-        await _guard.WaitForExitAsync();
-        _guard.Dispose();
+        guard.StandardInput.Close();
+        await guard.WaitForExitAsync();
+        guard.Dispose();
     }
 
-    public override string ToString() => _folder;
+    public override string ToString() => folder;
 }

@@ -19,40 +19,40 @@ public sealed record EmbeddedEnginesOptions(string DataFolder, bool Postgres, bo
 /// </summary>
 public sealed class EmbeddedEngines : IAsyncDisposable
 {
-    private readonly FileLock _lock;
-    private readonly PostgresEngine? _postgres;
-    private readonly RedisEngine? _redis;
+    private readonly FileLock gate;
+    private readonly PostgresEngine? postgres;
+    private readonly RedisEngine? redis;
 
     // In the order they are stopped: the queue first, because jobs in flight record their outcome in the database.
-    private readonly List<EngineSupervisor> _supervisors = [];
-    private bool _ended;
+    private readonly List<EngineSupervisor> supervisors = [];
+    private bool ended;
 
     private EmbeddedEngines(EngineFolders folders, FileLock folderLock, EmbeddedEnginesOptions options, TimeProvider time, ILogger logger)
     {
-        _lock = folderLock;
+        gate = folderLock;
         DataFolder = folders.Data;
         if (options.Redis)
         {
-            _redis = new RedisEngine(folders);
-            _supervisors.Add(new EngineSupervisor(_redis, time, logger));
+            redis = new RedisEngine(folders);
+            supervisors.Add(new EngineSupervisor(redis, time, logger));
         }
 
         if (options.Postgres)
         {
-            _postgres = new PostgresEngine(folders);
-            _supervisors.Add(new EngineSupervisor(_postgres, time, logger));
+            postgres = new PostgresEngine(folders);
+            supervisors.Add(new EngineSupervisor(postgres, time, logger));
         }
     }
 
     public string DataFolder { get; }
 
     /// <summary>An Npgsql connection string.</summary>
-    public string DatabaseUrl => (_postgres ?? throw new InvalidOperationException("PostgreSQL was not asked for")).ConnectionString;
+    public string DatabaseUrl => (postgres ?? throw new InvalidOperationException("PostgreSQL was not asked for")).ConnectionString;
 
     /// <summary><c>unix:///…/redis.sock</c></summary>
-    public string RedisUrl => "unix://" + (_redis ?? throw new InvalidOperationException("Redis was not asked for")).SocketPath;
+    public string RedisUrl => "unix://" + (redis ?? throw new InvalidOperationException("Redis was not asked for")).SocketPath;
 
-    public IReadOnlyList<EngineStatus> Status => [.. _supervisors.Select(supervisor => supervisor.Status)];
+    public IReadOnlyList<EngineStatus> Status => [.. supervisors.Select(supervisor => supervisor.Status)];
 
     /// <summary>Whether the engines could run in this folder, as far as that shows without making anything.</summary>
     public static bool CanHost(string folder, out string problem)
@@ -79,7 +79,7 @@ public sealed class EmbeddedEngines : IAsyncDisposable
         var engines = new EmbeddedEngines(folders, await TakeAsync(folders, cancellationToken), options, time, logger);
         try
         {
-            await Task.WhenAll(engines._supervisors.Select(supervisor => supervisor.StartAsync(cancellationToken)));
+            await Task.WhenAll(engines.supervisors.Select(supervisor => supervisor.StartAsync(cancellationToken)));
             return engines;
         }
         catch
@@ -114,22 +114,22 @@ public sealed class EmbeddedEngines : IAsyncDisposable
 
     private async Task EndAsync(Func<EngineSupervisor, Task> end)
     {
-        if (_ended)
+        if (ended)
         {
             return;
         }
 
-        _ended = true;
+        ended = true;
         try
         {
-            foreach (var supervisor in _supervisors)
+            foreach (var supervisor in supervisors)
             {
                 await end(supervisor);
             }
         }
         finally
         {
-            _lock.Dispose();
+            gate.Dispose();
         }
     }
 }

@@ -33,33 +33,33 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
     /// <summary>One of the log and one older one are kept.</summary>
     private const long LongestLog = 16 * 1024 * 1024;
 
-    private readonly TaskCompletionSource _firstReady = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource firstReady = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Cancelled when the loop must end; says nothing about the engine.</summary>
-    private readonly CancellationTokenSource _stopping = new();
+    private readonly CancellationTokenSource stopping = new();
 
-    private Task _loop = Task.CompletedTask;
-    private Process? _child;
-    private volatile EngineStatus _status = new(engine.Name, 0, Ready: false, Restarts: 0);
+    private Task loop = Task.CompletedTask;
+    private Process? child;
+    private volatile EngineStatus status = new(engine.Name, 0, Ready: false, Restarts: 0);
 
-    public EngineStatus Status => _status;
+    public EngineStatus Status => status;
 
     /// <summary>Completes when the engine can be used.</summary>
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        _loop = Task.Run(RunAsync, CancellationToken.None);
-        return _firstReady.Task.WaitAsync(cancellationToken);
+        loop = Task.Run(RunAsync, CancellationToken.None);
+        return firstReady.Task.WaitAsync(cancellationToken);
     }
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         await AbandonAsync();
-        if (_status.ProcessId == 0 || !IsOurs(_status.ProcessId))
+        if (status.ProcessId == 0 || !IsOurs(status.ProcessId))
         {
             return;
         }
 
-        var process = _status.ProcessId;
+        var process = status.ProcessId;
         using var limit = new CancellationTokenSource(StopLimit, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancellationToken);
         try
@@ -76,15 +76,15 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
             await DeathAsync(process, PollWhileStarting, last.Token);
         }
 
-        _status = _status with { ProcessId = 0 };
+        status = status with { ProcessId = 0 };
     }
 
     /// <summary>Ends the supervision and leaves the engine as it is: what a killed server does.</summary>
     public async Task AbandonAsync()
     {
-        await _stopping.CancelAsync();
-        await _loop;
-        _status = _status with { Ready = false };
+        await stopping.CancelAsync();
+        await loop;
+        status = status with { Ready = false };
     }
 
     /// <summary>The server's environment may hold secrets and settings (PGHOST, …) that are none of the engine's business.</summary>
@@ -97,7 +97,7 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
 
     private async Task RunAsync()
     {
-        var stopping = _stopping.Token;
+        var stopping = this.stopping.Token;
         var failures = 0;
         try
         {
@@ -110,16 +110,16 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
                     outcome = await RunOnceAsync(stopping);
                 }
                 // Once it has run, a full disk or a package being upgraded is a passing state, not the end.
-                catch (Exception e) when (_firstReady.Task.IsCompletedSuccessfully && !stopping.IsCancellationRequested)
+                catch (Exception e) when (firstReady.Task.IsCompletedSuccessfully && !stopping.IsCancellationRequested)
                 {
                     Log.Broken(logger, engine.Name, e);
                     outcome = Outcome.FailedToStart;
                 }
 
                 failures = time.GetElapsedTime(began) > Settled ? 0 : failures + 1;
-                if (outcome is Outcome.FailedToStart && !_firstReady.Task.IsCompleted && failures >= FirstStartAttempts)
+                if (outcome is Outcome.FailedToStart && !firstReady.Task.IsCompleted && failures >= FirstStartAttempts)
                 {
-                    _firstReady.TrySetException(new EngineException($"{engine.Name} does not start; the end of {engine.LogFile}:\n{EndOfLog()}"));
+                    firstReady.TrySetException(new EngineException($"{engine.Name} does not start; the end of {engine.LogFile}:\n{EndOfLog()}"));
                     return;
                 }
 
@@ -128,13 +128,13 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            _firstReady.TrySetCanceled(stopping);
+            firstReady.TrySetCanceled(stopping);
         }
         catch (Exception e)
         {
             // Not installed, wrong version, unwritable folder: trying again cannot help the first start.
             Log.Broken(logger, engine.Name, e);
-            _firstReady.TrySetException(e);
+            firstReady.TrySetException(e);
         }
     }
 
@@ -152,10 +152,10 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
             Log.Adopted(logger, engine.Name, process.Value);
         }
 
-        _status = _status with { ProcessId = process.Value };
+        status = status with { ProcessId = process.Value };
         if (!await ReadyAsync(process.Value, stopping))
         {
-            if (_child is { HasExited: true, ExitCode: LockIsHeld })
+            if (child is { HasExited: true, ExitCode: LockIsHeld })
             {
                 return Outcome.LockHeld;
             }
@@ -164,10 +164,10 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
             return Outcome.FailedToStart;
         }
 
-        _status = _status with { Ready = true };
-        _firstReady.TrySetResult();
+        status = status with { Ready = true };
+        firstReady.TrySetResult();
         await DeathAsync(process.Value, PollWhileRunning, stopping);
-        _status = _status with { Ready = false, ProcessId = 0, Restarts = _status.Restarts + 1 };
+        status = status with { Ready = false, ProcessId = 0, Restarts = status.Restarts + 1 };
         Log.Died(logger, engine.Name, process.Value, EndOfLog());
         return Outcome.Died;
     }
@@ -196,10 +196,10 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
             start.ArgumentList.Add(word);
         }
 
-        _child?.Dispose();
-        _child = Process.Start(start)!;
-        Log.Started(logger, engine.Name, _child.Id);
-        return _child.Id;
+        child?.Dispose();
+        child = Process.Start(start)!;
+        Log.Started(logger, engine.Name, child.Id);
+        return child.Id;
     }
 
     /// <summary>False when it died first.</summary>
@@ -228,7 +228,7 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
                 Log.Broken(logger, engine.Name, e);
             }
 
-            if (time.GetElapsedTime(began) > StartLimit && !_firstReady.Task.IsCompleted)
+            if (time.GetElapsedTime(began) > StartLimit && !firstReady.Task.IsCompleted)
             {
                 throw new EngineException($"{engine.Name} (process {process}) runs but does not answer after {StartLimit.TotalMinutes:0} minutes; the end of {engine.LogFile}:\n{EndOfLog()}");
             }
@@ -255,10 +255,10 @@ internal sealed partial class EngineSupervisor(Engine engine, TimeProvider time,
         }
     }
 
-    private bool IsRunning(int process) => _child?.Id == process ? !_child.HasExited && ProcessTable.IsAlive(process) : ProcessTable.IsAlive(process);
+    private bool IsRunning(int process) => child?.Id == process ? !child.HasExited && ProcessTable.IsAlive(process) : ProcessTable.IsAlive(process);
 
     /// <summary>Numbers are reused: an adopted process must still hold the lock before it is sent a signal.</summary>
-    private bool IsOurs(int process) => IsRunning(process) && (_child?.Id == process || ProcessTable.HasOpen(process, engine.LockFile));
+    private bool IsOurs(int process) => IsRunning(process) && (child?.Id == process || ProcessTable.HasOpen(process, engine.LockFile));
 
     private void ShortenLog()
     {

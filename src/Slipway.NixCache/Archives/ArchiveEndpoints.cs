@@ -32,10 +32,10 @@ internal sealed class ArchiveEndpoints(
     /// <summary>Unfinished archives one principal may have in one cache: parallel pushes, with a wide margin.</summary>
     private const int MaxOpenArchives = 256;
 
-    private static readonly TimeSpan s_longestWait = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(60);
 
     /// <summary>A second server may finish the job; without its wake-up the row is looked at this often.</summary>
-    private static readonly TimeSpan s_recheck = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Recheck = TimeSpan.FromSeconds(2);
 
     public static void Map(IEndpointRouteBuilder endpoints)
     {
@@ -190,7 +190,7 @@ internal sealed class ArchiveEndpoints(
         var cache = Find(org, cacheName);
         var id = Id(archiveId);
         var started = time.GetTimestamp();
-        var longest = TimeSpan.FromSeconds(Math.Clamp(wait, 0, (int)s_longestWait.TotalSeconds));
+        var longest = TimeSpan.FromSeconds(Math.Clamp(wait, 0, (int)LongestWait.TotalSeconds));
         while (true)
         {
             // Asked for before the row is read, so that an end in between is not missed.
@@ -202,7 +202,7 @@ internal sealed class ArchiveEndpoints(
                 return TypedResults.Ok(row.Shown(row.State == "uploading" ? files.DurableLength(row.Id) : row.Size));
             }
 
-            await Task.WhenAny(finished, Task.Delay(left < s_recheck ? left : s_recheck, time, cancellationToken));
+            await Task.WhenAny(finished, Task.Delay(left < Recheck ? left : Recheck, time, cancellationToken));
         }
     }
 

@@ -8,13 +8,13 @@ namespace Slipway.NixCache;
 /// </summary>
 internal sealed class ArchiveFiles
 {
-    private readonly ConcurrentDictionary<Guid, byte> _writing = new();
-    private readonly string _folder;
+    private readonly ConcurrentDictionary<Guid, byte> writing = new();
+    private readonly string folder;
 
     public ArchiveFiles(NixCacheOptions options)
     {
-        _folder = options.UploadFolder;
-        Directory.CreateDirectory(_folder);
+        folder = options.UploadFolder;
+        Directory.CreateDirectory(folder);
     }
 
     /// <summary>Bytes held, made durable before they are told: a client will not send them again.</summary>
@@ -26,8 +26,8 @@ internal sealed class ArchiveFiles
     }
 
     /// <summary>The file at its end, or null when another request is writing it.</summary>
-    public ArchiveAppend? TryAppend(Guid archive) => _writing.TryAdd(archive, 0)
-        ? new ArchiveAppend(new FileStream(PathOf(archive), FileMode.Append, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0), () => _writing.TryRemove(archive, out _))
+    public ArchiveAppend? TryAppend(Guid archive) => writing.TryAdd(archive, 0)
+        ? new ArchiveAppend(new FileStream(PathOf(archive), FileMode.Append, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0), () => writing.TryRemove(archive, out _))
         : null;
 
     public FileStream? OpenForReading(Guid archive)
@@ -54,7 +54,7 @@ internal sealed class ArchiveFiles
     /// <summary>Archives that have a file here, whatever the database says of them.</summary>
     public IEnumerable<Guid> List()
     {
-        foreach (var path in Directory.EnumerateFiles(_folder))
+        foreach (var path in Directory.EnumerateFiles(folder))
         {
             if (EntityId.TryRead("arc", Path.GetFileName(path), out var archive))
             {
@@ -63,7 +63,7 @@ internal sealed class ArchiveFiles
         }
     }
 
-    private string PathOf(Guid archive) => Path.Combine(_folder, EntityId.Show("arc", archive));
+    private string PathOf(Guid archive) => Path.Combine(folder, EntityId.Show("arc", archive));
 }
 
 /// <summary>One writer's hold on an archive's file.</summary>
@@ -85,15 +85,15 @@ internal sealed class ArchiveAppend(FileStream file, Action release) : IAsyncDis
 /// <summary>Wakes requests that wait for an archive to finish.</summary>
 internal sealed class ArchiveWaiters
 {
-    private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _waiting = new();
+    private readonly ConcurrentDictionary<Guid, TaskCompletionSource> waiting = new();
 
     /// <summary>Completes when <paramref name="archive"/> is next reported finished. Ask before looking at its state.</summary>
     public Task Finished(Guid archive) =>
-        _waiting.GetOrAdd(archive, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        waiting.GetOrAdd(archive, _ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
     public void Wake(Guid archive)
     {
-        if (_waiting.TryRemove(archive, out var waiting))
+        if (this.waiting.TryRemove(archive, out var waiting))
         {
             waiting.SetResult();
         }

@@ -10,9 +10,9 @@ namespace Slipway.NixCache;
 /// </summary>
 internal sealed class ArchiveReader(Stream archive)
 {
-    private readonly byte[] _length = new byte[4];
-    private readonly byte[] _chunk = new byte[ArchiveFormat.MaxChunkBytes];
-    private bool _inEntry;
+    private readonly byte[] length = new byte[4];
+    private readonly byte[] chunk = new byte[ArchiveFormat.MaxChunkBytes];
+    private bool inEntry;
 
     public async Task ReadMagicAsync(CancellationToken cancellationToken)
     {
@@ -27,7 +27,7 @@ internal sealed class ArchiveReader(Stream archive)
     /// <summary>The next entry, or null at the end. The chunks of the one before are skipped if they were not read.</summary>
     public async Task<ArchiveEntry?> NextEntryAsync(CancellationToken cancellationToken)
     {
-        while (_inEntry)
+        while (inEntry)
         {
             await NextChunkAsync(cancellationToken);
         }
@@ -40,7 +40,7 @@ internal sealed class ArchiveReader(Stream archive)
 
         var json = new byte[length];
         await ReadExactlyAsync(json, cancellationToken);
-        _inEntry = true;
+        inEntry = true;
         try
         {
             return JsonSerializer.Deserialize(json, ApiJson.Default.ArchiveEntry) ?? throw new JsonException("null is no entry");
@@ -57,11 +57,11 @@ internal sealed class ArchiveReader(Stream archive)
         var length = await ReadLengthAsync(ArchiveFormat.MaxChunkBytes, mayEnd: false, cancellationToken) ?? 0;
         if (length == 0)
         {
-            _inEntry = false;
+            inEntry = false;
             return default;
         }
 
-        var chunk = _chunk.AsMemory(0, length);
+        var chunk = this.chunk.AsMemory(0, length);
         await ReadExactlyAsync(chunk, cancellationToken);
         return chunk;
     }
@@ -69,18 +69,18 @@ internal sealed class ArchiveReader(Stream archive)
     private async Task<int?> ReadLengthAsync(int most, bool mayEnd, CancellationToken cancellationToken)
     {
         var at = archive.Position;
-        var read = await archive.ReadAtLeastAsync(_length, _length.Length, throwOnEndOfStream: false, cancellationToken);
+        var read = await archive.ReadAtLeastAsync(this.length, this.length.Length, throwOnEndOfStream: false, cancellationToken);
         if (read == 0 && mayEnd)
         {
             return null;
         }
 
-        if (read < _length.Length)
+        if (read < this.length.Length)
         {
             throw CutShort();
         }
 
-        var length = BinaryPrimitives.ReadUInt32LittleEndian(_length);
+        var length = BinaryPrimitives.ReadUInt32LittleEndian(this.length);
         return length <= most
             ? (int)length
             : throw NarRejectedException.Because($"The length {length} at offset {at} of the archive is over the limit of {most}.");

@@ -13,9 +13,9 @@ namespace Slipway.NixCache;
 internal sealed class ArchiveRecovery(Database database, ArchiveFiles files, ArchiveWaiters waiters, NixJobs jobs, NixCacheOptions options, TimeProvider time)
 {
     /// <summary>Finished archives stay to be asked about for this long.</summary>
-    private static readonly TimeSpan s_keepFinished = TimeSpan.FromDays(1);
+    private static readonly TimeSpan KeepFinished = TimeSpan.FromDays(1);
 
-    private static readonly Problem s_gaveUp = new()
+    private static readonly Problem GaveUp = new()
     {
         Title = "The archive could not be processed",
         Status = 500,
@@ -36,7 +36,7 @@ internal sealed class ArchiveRecovery(Database database, ArchiveFiles files, Arc
                 // Every retry failed; the dead letter keeps the reason for the operator.
                 await connection.ExecuteAsync(new CommandDefinition(
                     "update nix_archive set state = 'failed', problem = @problem::jsonb, finished_at = @now where id = @archive",
-                    new { archive, problem = JsonSerializer.Serialize(s_gaveUp, ApiJson.Default.Problem), now = time.GetUtcNow() }, cancellationToken: cancellationToken));
+                    new { archive, problem = JsonSerializer.Serialize(GaveUp, ApiJson.Default.Problem), now = time.GetUtcNow() }, cancellationToken: cancellationToken));
                 waiters.Wake(archive);
             }
         }
@@ -46,7 +46,7 @@ internal sealed class ArchiveRecovery(Database database, ArchiveFiles files, Arc
             """
             delete from nix_archive where (state = 'uploading' and touched_at < @abandoned) or (state in ('done', 'failed') and finished_at < @forgotten)
             """,
-            new { abandoned = now - options.AbandonedUploadAge, forgotten = now - s_keepFinished }, cancellationToken: cancellationToken));
+            new { abandoned = now - options.AbandonedUploadAge, forgotten = now - KeepFinished }, cancellationToken: cancellationToken));
         var held = files.List().ToList();
         var needed = (await connection.QueryAsync<Guid>(new CommandDefinition(
             "select id from nix_archive where id = any(@held) and state in ('uploading', 'queued', 'running')", new { held = held.ToArray() }, cancellationToken: cancellationToken))).ToHashSet();

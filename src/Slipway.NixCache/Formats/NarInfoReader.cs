@@ -9,20 +9,20 @@ internal sealed class NarInfoReader
     private const int MaxUrlLength = 4_096;
     private const int MaxSystemLength = 255;
 
-    private readonly HashSet<string> _seen = [];
-    private readonly List<NarSignature> _signatures = [];
+    private readonly HashSet<string> seen = [];
+    private readonly List<NarSignature> signatures = [];
 
-    private StorePath? _storePath;
-    private string? _url;
-    private string _compression = NarCompression.WhenMissing;
-    private NixHash? _fileHash;
-    private long? _fileSize;
-    private NixHash? _narHash;
-    private long _narSize;
-    private IReadOnlyList<StorePath> _references = [];
-    private StorePath? _deriver;
-    private string? _system;
-    private ContentAddress? _contentAddress;
+    private StorePath? storePath;
+    private string? url;
+    private string compression = NarCompression.WhenMissing;
+    private NixHash? fileHash;
+    private long? fileSize;
+    private NixHash? narHash;
+    private long narSize;
+    private IReadOnlyList<StorePath> references = [];
+    private StorePath? deriver;
+    private string? system;
+    private ContentAddress? contentAddress;
 
     public (NarInfo? NarInfo, string? Fault) Read(ReadOnlySpan<byte> text)
     {
@@ -57,7 +57,7 @@ internal sealed class NarInfoReader
 
     private (NarInfo? NarInfo, string? Fault) Assemble()
     {
-        var missing = (_storePath, _url, _narHash, _narSize) switch
+        var missing = (storePath, url, narHash, narSize) switch
         {
             (null, _, _, _) => "StorePath",
             (_, null, _, _) => "URL",
@@ -72,18 +72,18 @@ internal sealed class NarInfoReader
 
         return (new NarInfo
         {
-            StorePath = _storePath!,
-            Url = _url!,
-            Compression = _compression,
-            FileHash = _fileHash,
-            FileSize = _fileSize,
-            NarHash = _narHash!.Value,
-            NarSize = _narSize,
-            References = _references,
-            Deriver = _deriver,
-            System = _system,
-            Signatures = _signatures,
-            ContentAddress = _contentAddress,
+            StorePath = storePath!,
+            Url = url!,
+            Compression = compression,
+            FileHash = fileHash,
+            FileSize = fileSize,
+            NarHash = narHash!.Value,
+            NarSize = narSize,
+            References = references,
+            Deriver = deriver,
+            System = system,
+            Signatures = signatures,
+            ContentAddress = contentAddress,
         }, null);
     }
 
@@ -107,7 +107,7 @@ internal sealed class NarInfoReader
 
         var key = Encoding.ASCII.GetString(line[..colon]);
         var value = Encoding.ASCII.GetString(line[(colon + 2)..]);
-        if (key is not "Sig" && IsKnown(key) && !_seen.Add(key))
+        if (key is not "Sig" && IsKnown(key) && !seen.Add(key))
         {
             return $"'{key}' is there a second time; keep one.";
         }
@@ -124,40 +124,40 @@ internal sealed class NarInfoReader
         switch (key)
         {
             case "StorePath":
-                return StorePath.TryParse(value, out _storePath)
+                return StorePath.TryParse(value, out storePath)
                     ? null
                     : $"StorePath has to be a full path such as {StorePath.Folder}/<32 characters>-<name>.";
             case "URL":
-                _url = value;
+                url = value;
                 return value.Length is >= 1 and <= MaxUrlLength && !value.Contains(' ')
                     ? null
                     : $"URL has to be 1 to {MaxUrlLength:N0} characters without spaces, such as nar/<hash>.nar.zst.";
             case "Compression":
-                _compression = value;
+                compression = value;
                 return NarCompression.TryParse(value, out _) ? null : $"Compression '{Shortened(value)}' is not supported; use {NarCompression.Accepted}.";
             case "FileHash":
-                return ReadHash(key, value, out _fileHash);
+                return ReadHash(key, value, out fileHash);
             case "FileSize":
                 var fault = ReadSize(key, value, out var fileSize);
-                _fileSize = fileSize;
+                this.fileSize = fileSize;
                 return fault;
             case "NarHash":
-                return ReadHash(key, value, out _narHash);
+                return ReadHash(key, value, out narHash);
             case "NarSize":
-                return ReadSize(key, value, out _narSize);
+                return ReadSize(key, value, out narSize);
             case "References":
                 return ReadReferences(value);
             case "Deriver":
-                return value == "unknown-deriver" || (StorePath.TryParseBaseName(value, out _deriver) && _deriver.IsDerivation)
+                return value == "unknown-deriver" || (StorePath.TryParseBaseName(value, out deriver) && deriver.IsDerivation)
                     ? null
                     : "Deriver has to be the base name of a derivation (<32 characters>-<name>.drv), or unknown-deriver.";
             case "System":
-                _system = value.Length == 0 ? null : value;
+                system = value.Length == 0 ? null : value;
                 return value.Length <= MaxSystemLength ? null : $"System has to have at most {MaxSystemLength} characters.";
             case "Sig":
                 return ReadSignature(value);
             case "CA":
-                return ContentAddress.TryParse(value, out _contentAddress)
+                return ContentAddress.TryParse(value, out contentAddress)
                     ? null
                     : "CA has to be text:sha256:<hash>, fixed:<algorithm>:<hash> or fixed:r:<algorithm>:<hash>, with md5, sha1, sha256 or sha512 in nix32.";
             default:
@@ -203,7 +203,7 @@ internal sealed class NarInfoReader
             paths.Add(path);
         }
 
-        _references = [.. paths];
+        references = [.. paths];
         return null;
     }
 
@@ -214,12 +214,12 @@ internal sealed class NarInfoReader
             return "Sig has to be <key name>:<base64 of 64 bytes>.";
         }
 
-        if (!_signatures.Contains(signature))
+        if (!signatures.Contains(signature))
         {
-            _signatures.Add(signature);
+            signatures.Add(signature);
         }
 
-        return _signatures.Count <= NarInfo.MaxSignatures ? null : $"there are more than {NarInfo.MaxSignatures} signatures.";
+        return signatures.Count <= NarInfo.MaxSignatures ? null : $"there are more than {NarInfo.MaxSignatures} signatures.";
     }
 
     private static string Shortened(ReadOnlySpan<char> value) => value.Length <= 80 ? new string(value) : $"{value[..80]}…";

@@ -11,30 +11,30 @@ internal sealed class NarListing : IBufferWriter<byte>, IDisposable
     private const int SmallestPiece = 4 * 1024;
     private const int LargestPiece = 64 * 1024;
 
-    private readonly List<(byte[] Buffer, int Length)> _pieces = [];
-    private byte[]? _current;
-    private int _used;
-    private int _nextSize = SmallestPiece;
+    private readonly List<(byte[] Buffer, int Length)> pieces = [];
+    private byte[]? current;
+    private int used;
+    private int nextSize = SmallestPiece;
 
     /// <summary>Bytes in all.</summary>
     public long Length { get; private set; }
 
     public void Advance(int count)
     {
-        _used += count;
+        used += count;
         Length += count;
     }
 
     public Memory<byte> GetMemory(int sizeHint = 0)
     {
-        if (_current is null || _current.Length - _used < Math.Max(1, sizeHint))
+        if (current is null || current.Length - used < Math.Max(1, sizeHint))
         {
             SetCurrentAside();
-            _current = ArrayPool<byte>.Shared.Rent(Math.Max(_nextSize, sizeHint));
-            _nextSize = Math.Min(_nextSize * 2, LargestPiece);
+            current = ArrayPool<byte>.Shared.Rent(Math.Max(nextSize, sizeHint));
+            nextSize = Math.Min(nextSize * 2, LargestPiece);
         }
 
-        return _current.AsMemory(_used);
+        return current.AsMemory(used);
     }
 
     public Span<byte> GetSpan(int sizeHint = 0) => GetMemory(sizeHint).Span;
@@ -55,14 +55,14 @@ internal sealed class NarListing : IBufferWriter<byte>, IDisposable
     /// <summary>The bytes in order, valid until this is disposed.</summary>
     public IEnumerable<ReadOnlyMemory<byte>> Pieces()
     {
-        foreach (var (buffer, length) in _pieces)
+        foreach (var (buffer, length) in pieces)
         {
             yield return buffer.AsMemory(0, length);
         }
 
-        if (_current is not null && _used > 0)
+        if (current is not null && used > 0)
         {
-            yield return _current.AsMemory(0, _used);
+            yield return current.AsMemory(0, used);
         }
     }
 
@@ -77,22 +77,22 @@ internal sealed class NarListing : IBufferWriter<byte>, IDisposable
     public void Dispose()
     {
         SetCurrentAside();
-        foreach (var (buffer, _) in _pieces)
+        foreach (var (buffer, _) in pieces)
         {
             ArrayPool<byte>.Shared.Return(buffer);
         }
 
-        _pieces.Clear();
+        pieces.Clear();
         Length = 0;
     }
 
     private void SetCurrentAside()
     {
-        if (_current is not null)
+        if (current is not null)
         {
-            _pieces.Add((_current, _used));
-            _current = null;
-            _used = 0;
+            pieces.Add((current, used));
+            current = null;
+            used = 0;
         }
     }
 }

@@ -22,90 +22,90 @@ internal sealed class NarListingWriter : IDisposable
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
     };
 
-    private readonly Utf8JsonWriter _json;
+    private readonly Utf8JsonWriter json;
 
     public NarListingWriter()
     {
-        _json = new Utf8JsonWriter(Listing, Options);
-        _json.WriteStartObject();
-        _json.WriteNumber("version"u8, 1);
-        _json.WritePropertyName("root"u8);
+        json = new Utf8JsonWriter(Listing, Options);
+        json.WriteStartObject();
+        json.WriteNumber("version"u8, 1);
+        json.WritePropertyName("root"u8);
     }
 
     public NarListing Listing { get; } = new();
 
     /// <summary>Bytes so far, including those not handed over to <see cref="Listing"/> yet.</summary>
-    public long Length => _json.BytesCommitted + _json.BytesPending;
+    public long Length => json.BytesCommitted + json.BytesPending;
 
     public void Name(ReadOnlySpan<byte> name)
     {
         if (Utf8.IsValid(name))
         {
-            _json.WritePropertyName(name);
+            json.WritePropertyName(name);
         }
         else
         {
-            _json.WritePropertyName(WithSubstitutes(name));
+            json.WritePropertyName(WithSubstitutes(name));
         }
     }
 
     public void Symlink(ReadOnlySpan<byte> target)
     {
-        _json.WriteStartObject();
-        _json.WriteString("type"u8, "symlink"u8);
+        json.WriteStartObject();
+        json.WriteString("type"u8, "symlink"u8);
         if (Utf8.IsValid(target))
         {
-            _json.WriteString("target"u8, target);
+            json.WriteString("target"u8, target);
         }
         else
         {
-            _json.WriteString("target"u8, WithSubstitutes(target));
+            json.WriteString("target"u8, WithSubstitutes(target));
         }
 
-        _json.WriteEndObject();
+        json.WriteEndObject();
     }
 
     /// <param name="offset">Where the contents start in the NAR; 0 when it has none.</param>
     public void Regular(long size, bool executable, long offset)
     {
-        _json.WriteStartObject();
-        _json.WriteString("type"u8, "regular"u8);
-        _json.WriteNumber("size"u8, size);
+        json.WriteStartObject();
+        json.WriteString("type"u8, "regular"u8);
+        json.WriteNumber("size"u8, size);
         if (executable)
         {
-            _json.WriteBoolean("executable"u8, true);
+            json.WriteBoolean("executable"u8, true);
         }
 
         if (offset > 0)
         {
-            _json.WriteNumber("narOffset"u8, offset);
+            json.WriteNumber("narOffset"u8, offset);
         }
 
-        _json.WriteEndObject();
+        json.WriteEndObject();
     }
 
     public void StartDirectory()
     {
-        _json.WriteStartObject();
-        _json.WriteString("type"u8, "directory"u8);
-        _json.WriteStartObject("entries"u8);
+        json.WriteStartObject();
+        json.WriteString("type"u8, "directory"u8);
+        json.WriteStartObject("entries"u8);
     }
 
     public void EndDirectory()
     {
-        _json.WriteEndObject();
-        _json.WriteEndObject();
+        json.WriteEndObject();
+        json.WriteEndObject();
     }
 
     public void Complete()
     {
-        _json.WriteEndObject();
-        _json.Flush();
+        json.WriteEndObject();
+        json.Flush();
     }
 
     public void Dispose()
     {
-        _json.Dispose();
+        json.Dispose();
         Listing.Dispose();
     }
 

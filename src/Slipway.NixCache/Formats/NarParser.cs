@@ -39,25 +39,25 @@ internal sealed class NarParser : IDisposable
     // Longer contents can't be added up in a long; no disk holds them either.
     private const ulong LargestContents = 1UL << 62;
 
-    private readonly NarListingWriter _writer = new();
-    private readonly byte[] _pending = ArrayPool<byte>.Shared.Rent(MaxTargetLength + 1);
-    private readonly Stack<(int Start, int Length)> _folders = new();
-    private byte[] _names = ArrayPool<byte>.Shared.Rent(4_096);
-    private int _pendingLength;
+    private readonly NarListingWriter writer = new();
+    private readonly byte[] pending = ArrayPool<byte>.Shared.Rent(MaxTargetLength + 1);
+    private readonly Stack<(int Start, int Length)> folders = new();
+    private byte[] names = ArrayPool<byte>.Shared.Rent(4_096);
+    private int pendingLength;
 
-    private Phase _phase = Phase.Length;
-    private State _state = State.Magic;
-    private int _textLength;
-    private long _contentsLeft;
+    private Phase phase = Phase.Length;
+    private State state = State.Magic;
+    private int textLength;
+    private long contentsLeft;
 
-    // The last name seen in the innermost open folder, in _names; the outer folders' are on the stack.
-    private (int Start, int Length) _lastName;
-    private int _entries;
+    // The last name seen in the innermost open folder, in names; the outer folders' are on the stack.
+    private (int Start, int Length) lastName;
+    private int entries;
 
-    private bool _executable;
-    private long _contentsSize;
-    private long _contentsOffset;
-    private bool _disposed;
+    private bool executable;
+    private long contentsSize;
+    private long contentsOffset;
+    private bool disposed;
 
     private enum Phase
     {
@@ -95,7 +95,7 @@ internal sealed class NarParser : IDisposable
     public long Size { get; private set; }
 
     /// <summary>Files, folders and links below the root.</summary>
-    public int Entries => _entries;
+    public int Entries => entries;
 
     /// <summary>The path is a single file, not executable: what a derivation or a <c>fixed:</c> (flat) path has to be.</summary>
     public bool RootIsRegularFile => RootContents is not null;
@@ -104,16 +104,16 @@ internal sealed class NarParser : IDisposable
     public (long Offset, long Size)? RootContents { get; private set; }
 
     /// <summary>The <c>.ls</c> file; belongs to this parser, and goes with it.</summary>
-    public NarListing Listing => _phase == Phase.Done
-        ? _writer.Listing
+    public NarListing Listing => phase == Phase.Done
+        ? writer.Listing
         : throw new InvalidOperationException("The listing is there when the NAR is complete.");
 
     public void Append(ReadOnlySpan<byte> bytes)
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(disposed, this);
         while (!bytes.IsEmpty)
         {
-            switch (_phase)
+            switch (phase)
             {
                 case Phase.Length:
                     if (Take(ref bytes, sizeof(ulong), out var length))
@@ -123,28 +123,28 @@ internal sealed class NarParser : IDisposable
 
                     break;
                 case Phase.Text:
-                    if (Take(ref bytes, Padded(_textLength), out var text))
+                    if (Take(ref bytes, Padded(textLength), out var text))
                     {
                         OnPaddedText(text);
                     }
 
                     break;
                 case Phase.Contents:
-                    var count = (int)Math.Min(_contentsLeft, bytes.Length);
+                    var count = (int)Math.Min(contentsLeft, bytes.Length);
                     bytes = bytes[count..];
                     Size += count;
-                    _contentsLeft -= count;
-                    if (_contentsLeft == 0)
+                    contentsLeft -= count;
+                    if (contentsLeft == 0)
                     {
-                        _phase = _contentsSize % 8 == 0 ? Phase.Length : Phase.ContentsPadding;
+                        phase = contentsSize % 8 == 0 ? Phase.Length : Phase.ContentsPadding;
                     }
 
                     break;
                 case Phase.ContentsPadding:
-                    if (Take(ref bytes, (int)(-_contentsSize & 7), out var padding))
+                    if (Take(ref bytes, (int)(-contentsSize & 7), out var padding))
                     {
                         CheckPadding(padding);
-                        _phase = Phase.Length;
+                        phase = Phase.Length;
                     }
 
                     break;
@@ -158,23 +158,23 @@ internal sealed class NarParser : IDisposable
     /// <exception cref="NarFormatException">The archive is not complete.</exception>
     public void Complete()
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (_phase != Phase.Done)
+        ObjectDisposedException.ThrowIf(disposed, this);
+        if (phase != Phase.Done)
         {
-            Size += _pendingLength;
-            _pendingLength = 0;
+            Size += pendingLength;
+            pendingLength = 0;
             throw Fault(Size == 0 ? "The archive is empty" : "The archive ends too early");
         }
     }
 
     public void Dispose()
     {
-        if (!_disposed)
+        if (!disposed)
         {
-            _disposed = true;
-            _writer.Dispose();
-            ArrayPool<byte>.Shared.Return(_pending);
-            ArrayPool<byte>.Shared.Return(_names);
+            disposed = true;
+            writer.Dispose();
+            ArrayPool<byte>.Shared.Return(pending);
+            ArrayPool<byte>.Shared.Return(names);
         }
     }
 
@@ -183,7 +183,7 @@ internal sealed class NarParser : IDisposable
     /// <summary>Gets <paramref name="count"/> bytes, from the input directly where they lie in it whole.</summary>
     private bool Take(ref ReadOnlySpan<byte> bytes, int count, out ReadOnlySpan<byte> taken)
     {
-        if (_pendingLength == 0 && bytes.Length >= count)
+        if (pendingLength == 0 && bytes.Length >= count)
         {
             taken = bytes[..count];
             bytes = bytes[count..];
@@ -191,39 +191,39 @@ internal sealed class NarParser : IDisposable
             return true;
         }
 
-        var more = Math.Min(count - _pendingLength, bytes.Length);
-        bytes[..more].CopyTo(_pending.AsSpan(_pendingLength));
+        var more = Math.Min(count - pendingLength, bytes.Length);
+        bytes[..more].CopyTo(pending.AsSpan(pendingLength));
         bytes = bytes[more..];
-        _pendingLength += more;
-        if (_pendingLength < count)
+        pendingLength += more;
+        if (pendingLength < count)
         {
             taken = default;
             return false;
         }
 
-        taken = _pending.AsSpan(0, count);
-        _pendingLength = 0;
+        taken = pending.AsSpan(0, count);
+        pendingLength = 0;
         Size += count;
         return true;
     }
 
     private void OnLength(ulong length)
     {
-        if (_state == State.ContentsValue)
+        if (state == State.ContentsValue)
         {
             if (length > LargestContents)
             {
                 throw Fault("A file is larger than any disk", sizeof(ulong));
             }
 
-            _contentsSize = _contentsLeft = (long)length;
-            _contentsOffset = Size;
-            _state = State.RegularClose;
-            _phase = length == 0 ? Phase.Length : Phase.Contents;
+            contentsSize = contentsLeft = (long)length;
+            contentsOffset = Size;
+            state = State.RegularClose;
+            phase = length == 0 ? Phase.Length : Phase.Contents;
             return;
         }
 
-        var (limit, what) = _state switch
+        var (limit, what) = state switch
         {
             State.NameValue => (MaxNameLength, "A file name"),
             State.TargetValue => (MaxTargetLength, "The target of a symbolic link"),
@@ -242,20 +242,20 @@ internal sealed class NarParser : IDisposable
             return;
         }
 
-        _textLength = (int)length;
-        _phase = Phase.Text;
+        textLength = (int)length;
+        phase = Phase.Text;
     }
 
     private void OnPaddedText(ReadOnlySpan<byte> padded)
     {
-        CheckPadding(padded[_textLength..]);
-        _phase = Phase.Length;
-        OnToken(padded[.._textLength]);
+        CheckPadding(padded[textLength..]);
+        phase = Phase.Length;
+        OnToken(padded[..textLength]);
     }
 
     private void OnToken(ReadOnlySpan<byte> token)
     {
-        switch (_state)
+        switch (state)
         {
             case State.Magic:
                 Expect(token, "nix-archive-1"u8, State.NodeOpen);
@@ -270,21 +270,21 @@ internal sealed class NarParser : IDisposable
                 OnType(token);
                 break;
             case State.RegularPart when token.SequenceEqual("executable"u8):
-                _executable = true;
-                _state = State.ExecutableValue;
+                executable = true;
+                state = State.ExecutableValue;
                 break;
             case State.ExecutableValue:
                 Expect(token, ""u8, State.ContentsOrClose);
                 break;
             case State.RegularPart or State.ContentsOrClose when token.SequenceEqual("contents"u8):
-                _state = State.ContentsValue;
+                state = State.ContentsValue;
                 break;
             case State.RegularPart or State.ContentsOrClose or State.RegularClose:
                 Expect(token, ")"u8, State.RegularClose);
-                _writer.Regular(_contentsSize, _executable, _contentsOffset);
-                if (_folders.Count == 0 && !_executable)
+                writer.Regular(contentsSize, executable, contentsOffset);
+                if (folders.Count == 0 && !executable)
                 {
-                    RootContents = (_contentsOffset, _contentsSize);
+                    RootContents = (contentsOffset, contentsSize);
                 }
 
                 OnNodeEnd();
@@ -304,8 +304,8 @@ internal sealed class NarParser : IDisposable
                 break;
             case State.EntryOrClose:
                 Expect(token, ")"u8, State.EntryOrClose);
-                _lastName = _folders.Pop();
-                _writer.EndDirectory();
+                lastName = folders.Pop();
+                writer.EndDirectory();
                 OnNodeEnd();
                 break;
             case State.EntryOpen:
@@ -330,24 +330,24 @@ internal sealed class NarParser : IDisposable
     {
         if (type.SequenceEqual("regular"u8))
         {
-            (_executable, _contentsSize, _contentsOffset) = (false, 0, 0);
-            _state = State.RegularPart;
+            (executable, contentsSize, contentsOffset) = (false, 0, 0);
+            state = State.RegularPart;
         }
         else if (type.SequenceEqual("symlink"u8))
         {
-            _state = State.TargetKey;
+            state = State.TargetKey;
         }
         else if (type.SequenceEqual("directory"u8))
         {
-            if (_folders.Count == MaxDepth)
+            if (folders.Count == MaxDepth)
             {
                 throw Fault($"Folders are nested deeper than {MaxDepth:N0}", Consumed(type));
             }
 
-            _folders.Push(_lastName);
-            _lastName = (_lastName.Start + _lastName.Length, 0);
-            _writer.StartDirectory();
-            _state = State.EntryOrClose;
+            folders.Push(lastName);
+            lastName = (lastName.Start + lastName.Length, 0);
+            writer.StartDirectory();
+            state = State.EntryOrClose;
         }
         else
         {
@@ -362,23 +362,23 @@ internal sealed class NarParser : IDisposable
             throw Fault("The target of a symbolic link is empty or contains a zero byte", Consumed(target));
         }
 
-        _writer.Symlink(target);
-        _state = State.SymlinkClose;
+        writer.Symlink(target);
+        state = State.SymlinkClose;
     }
 
     private void OnEntry()
     {
-        if (++_entries > MaxEntries)
+        if (++entries > MaxEntries)
         {
             throw Fault($"The archive has more than {MaxEntries:N0} entries", Consumed("entry"u8));
         }
 
-        if (_writer.Length > MaxListingBytes)
+        if (writer.Length > MaxListingBytes)
         {
             throw Fault($"The listing of the archive would be larger than {MaxListingBytes >> 20} MiB", Consumed("entry"u8));
         }
 
-        _state = State.EntryOpen;
+        state = State.EntryOpen;
     }
 
     private void OnName(ReadOnlySpan<byte> name)
@@ -389,36 +389,36 @@ internal sealed class NarParser : IDisposable
         }
 
         // An empty last name sorts before every name: it stands for "none yet".
-        if (_names.AsSpan(_lastName.Start, _lastName.Length).SequenceCompareTo(name) >= 0)
+        if (names.AsSpan(lastName.Start, lastName.Length).SequenceCompareTo(name) >= 0)
         {
             throw Fault($"'{NameFor(name)}' is out of order: names in a folder have to be unique and in ascending order of their bytes", Consumed(name));
         }
 
-        var end = _lastName.Start + name.Length;
-        if (end > _names.Length)
+        var end = lastName.Start + name.Length;
+        if (end > names.Length)
         {
             var larger = ArrayPool<byte>.Shared.Rent(end * 2);
-            _names.AsSpan(0, _lastName.Start).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_names);
-            _names = larger;
+            names.AsSpan(0, lastName.Start).CopyTo(larger);
+            ArrayPool<byte>.Shared.Return(names);
+            names = larger;
         }
 
-        name.CopyTo(_names.AsSpan(_lastName.Start));
-        _lastName.Length = name.Length;
-        _writer.Name(name);
-        _state = State.NodeKey;
+        name.CopyTo(names.AsSpan(lastName.Start));
+        lastName.Length = name.Length;
+        writer.Name(name);
+        state = State.NodeKey;
     }
 
     private void OnNodeEnd()
     {
-        if (_folders.Count > 0)
+        if (folders.Count > 0)
         {
-            _state = State.EntryClose;
+            state = State.EntryClose;
             return;
         }
 
-        _writer.Complete();
-        _phase = Phase.Done;
+        writer.Complete();
+        phase = Phase.Done;
     }
 
     private void Expect(ReadOnlySpan<byte> token, ReadOnlySpan<byte> keyword, State next)
@@ -428,7 +428,7 @@ internal sealed class NarParser : IDisposable
             throw Unexpected(token);
         }
 
-        _state = next;
+        state = next;
     }
 
     private void CheckPadding(ReadOnlySpan<byte> padding)
@@ -439,7 +439,7 @@ internal sealed class NarParser : IDisposable
         }
     }
 
-    private string Expectation() => _state switch
+    private string Expectation() => state switch
     {
         State.Magic => "'nix-archive-1' (is the data compressed in another way than declared?)",
         State.NodeOpen or State.EntryOpen => "'('",

@@ -27,20 +27,20 @@ internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
 
     private const int Window = StorePathHash.TextLength;
 
-    private readonly HashSet<StorePathHash> _found = [];
+    private readonly HashSet<StorePathHash> found = [];
 
     // The run of nix32 characters that the bytes so far end with: its length (only "32 or more" counts from there on) and the
     // number that its last 32 characters spell.
-    private int _run;
-    private ulong _low;
-    private ulong _middle;
-    private uint _high;
+    private int run;
+    private ulong low;
+    private ulong middle;
+    private uint high;
 
-    private StorePathHash _last;
-    private int _lookups;
+    private StorePathHash last;
+    private int lookups;
 
     /// <summary>Every distinct candidate, in no order.</summary>
-    public IReadOnlyCollection<StorePathHash> Found => _found;
+    public IReadOnlyCollection<StorePathHash> Found => found;
 
     /// <summary>
     /// There were more than <see cref="MaxCandidates"/> (or <see cref="MaxLookups"/>); the scan stopped there, so
@@ -48,7 +48,7 @@ internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
     /// </summary>
     public bool Overflowed { get; private set; }
 
-    public bool Contains(StorePathHash hash) => _found.Contains(hash);
+    public bool Contains(StorePathHash hash) => found.Contains(hash);
 
     public void Append(ReadOnlySpan<byte> bytes)
     {
@@ -58,7 +58,7 @@ internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
         }
 
         var digits = Nix32.DigitOf;
-        var start = _run > 0 ? ContinueRun(bytes, 0) : 0;
+        var start = run > 0 ? ContinueRun(bytes, 0) : 0;
 
         // Here the byte before start belongs to no run, or there is none.
         while (start + Window <= bytes.Length)
@@ -106,21 +106,21 @@ internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
             var digit = digits[bytes[position]];
             if (digit == Nix32.NoDigit)
             {
-                _run = 0;
+                run = 0;
                 return position + 1;
             }
 
-            _high = (_high << 5) | (uint)(_middle >> 59);
-            _middle = (_middle << 5) | (_low >> 59);
-            _low = (_low << 5) | digit;
-            if (_run < Window - 1)
+            high = (high << 5) | (uint)(middle >> 59);
+            middle = (middle << 5) | (low >> 59);
+            low = (low << 5) | digit;
+            if (run < Window - 1)
             {
-                _run++;
+                run++;
                 continue;
             }
 
-            _run = Window;
-            Add(new StorePathHash(_low, _middle, _high));
+            run = Window;
+            Add(new StorePathHash(low, middle, high));
             if (Overflowed)
             {
                 return bytes.Length;
@@ -133,13 +133,13 @@ internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
     private void Add(StorePathHash candidate)
     {
         // A fill of one character is the one long run that real files have.
-        if (candidate == _last && _lookups > 0)
+        if (candidate == last && lookups > 0)
         {
             return;
         }
 
-        _last = candidate;
-        if (++_lookups > MaxLookups)
+        last = candidate;
+        if (++lookups > MaxLookups)
         {
             Overflowed = true;
         }
@@ -147,11 +147,11 @@ internal sealed class ReferenceScanner(Func<StorePathHash, bool>? keep = null)
         {
             // Not asked for.
         }
-        else if (_found.Count < MaxCandidates)
+        else if (found.Count < MaxCandidates)
         {
-            _found.Add(candidate);
+            found.Add(candidate);
         }
-        else if (!_found.Contains(candidate))
+        else if (!found.Contains(candidate))
         {
             Overflowed = true;
         }

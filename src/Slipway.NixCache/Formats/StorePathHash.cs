@@ -18,16 +18,16 @@ internal readonly struct StorePathHash : IEquatable<StorePathHash>, IComparable<
     public const int TextLength = 32;
 
     // The bytes in order, each part little endian: the number that nix32 spells.
-    private readonly ulong _low;
-    private readonly ulong _middle;
-    private readonly uint _high;
+    private readonly ulong low;
+    private readonly ulong middle;
+    private readonly uint high;
 
     /// <summary>From the parts of the 160-bit number; for the scanner, which shifts them along.</summary>
     internal StorePathHash(ulong low, ulong middle, uint high)
     {
-        _low = low;
-        _middle = middle;
-        _high = high;
+        this.low = low;
+        this.middle = middle;
+        this.high = high;
     }
 
     public StorePathHash(ReadOnlySpan<byte> bytes)
@@ -37,9 +37,9 @@ internal readonly struct StorePathHash : IEquatable<StorePathHash>, IComparable<
             throw new ArgumentException($"A store path hash has {Size} bytes, not {bytes.Length}.", nameof(bytes));
         }
 
-        _low = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
-        _middle = BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]);
-        _high = BinaryPrimitives.ReadUInt32LittleEndian(bytes[16..]);
+        low = BinaryPrimitives.ReadUInt64LittleEndian(bytes);
+        middle = BinaryPrimitives.ReadUInt64LittleEndian(bytes[8..]);
+        high = BinaryPrimitives.ReadUInt32LittleEndian(bytes[16..]);
     }
 
     /// <summary>Reads 32 nix32 characters.</summary>
@@ -83,13 +83,13 @@ internal readonly struct StorePathHash : IEquatable<StorePathHash>, IComparable<
     /// <summary>32 nix32 characters.</summary>
     public override string ToString() => Nix32.Encode(AsSpan());
 
-    public bool Equals(StorePathHash other) => _low == other._low && _middle == other._middle && _high == other._high;
+    public bool Equals(StorePathHash other) => low == other.low && middle == other.middle && high == other.high;
 
     public override bool Equals(object? obj) => obj is StorePathHash other && Equals(other);
 
     // Honest hashes are uniformly distributed, but anybody may push a path with a made-up one: mix in every bit, with a seed that
     // differs from process to process.
-    public override int GetHashCode() => HashCode.Combine(_low, _middle, _high);
+    public override int GetHashCode() => HashCode.Combine(low, middle, high);
 
     public int CompareTo(StorePathHash other) => AsSpan().SequenceCompareTo(other.AsSpan());
 

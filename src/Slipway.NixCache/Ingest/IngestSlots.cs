@@ -3,10 +3,10 @@ namespace Slipway.NixCache;
 /// <summary>How many uploads may be verified at once.</summary>
 internal sealed class IngestSlots(NixCacheOptions options)
 {
-    private readonly SemaphoreSlim _free = new(options.MaxConcurrentIngests, options.MaxConcurrentIngests);
+    private readonly SemaphoreSlim free = new(options.MaxConcurrentIngests, options.MaxConcurrentIngests);
 
     /// <summary>A slot, given back when disposed; null when all are taken.</summary>
-    public IDisposable? TryTake() => _free.Wait(0) ? new Slot(_free) : null;
+    public IDisposable? TryTake() => free.Wait(0) ? new Slot(free) : null;
 
     private sealed class Slot(SemaphoreSlim free) : IDisposable
     {

@@ -37,23 +37,23 @@ internal sealed class NarIngest : IAsyncDisposable
     /// <summary>Output of one decompression step. 256 KiB keeps the per-call costs of four consumers under 1 %.</summary>
     private const int BufferBytes = 256 << 10;
 
-    private readonly IContentUpload _upload;
-    private readonly CompressionFormat _compression;
-    private readonly Decompressor _decompressor;
-    private readonly IncrementalHash _narHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-    private readonly NarParser _parser = new();
-    private readonly ReferenceScanner _scanner = new();
-    private readonly byte[] _buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
-    private readonly long _maxNarBytes;
-    private readonly long _maxFileBytes;
+    private readonly IContentUpload upload;
+    private readonly CompressionFormat compression;
+    private readonly Decompressor decompressor;
+    private readonly IncrementalHash narHash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private readonly NarParser parser = new();
+    private readonly ReferenceScanner scanner = new();
+    private readonly byte[] buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
+    private readonly long maxNarBytes;
+    private readonly long maxFileBytes;
 
     private NarIngest(IContentUpload upload, CompressionFormat compression, NixCacheOptions options)
     {
-        _upload = upload;
-        _compression = compression;
-        _decompressor = Decompressor.Create(compression, new DecompressionLimits(MaxWindowLog: 27, MaxMemoryBytes: 128 << 20));
-        _maxNarBytes = options.MaxNarBytes;
-        _maxFileBytes = options.MaxFileBytes;
+        this.upload = upload;
+        this.compression = compression;
+        decompressor = Decompressor.Create(compression, new DecompressionLimits(MaxWindowLog: 27, MaxMemoryBytes: 128 << 20));
+        maxNarBytes = options.MaxNarBytes;
+        maxFileBytes = options.MaxFileBytes;
     }
 
     public static async ValueTask<NarIngest> BeginAsync(
@@ -64,12 +64,12 @@ internal sealed class NarIngest : IAsyncDisposable
     /// <exception cref="NarRejectedException">The bytes are not what they have to be.</exception>
     public async ValueTask AppendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
-        if (_upload.BytesWritten + bytes.Length > _maxFileBytes)
+        if (upload.BytesWritten + bytes.Length > maxFileBytes)
         {
-            throw NarRejectedException.TooLarge($"The file is larger than the {_maxFileBytes:N0} bytes this server accepts.");
+            throw NarRejectedException.TooLarge($"The file is larger than the {maxFileBytes:N0} bytes this server accepts.");
         }
 
-        await _upload.WriteAsync(bytes, cancellationToken);
+        await upload.WriteAsync(bytes, cancellationToken);
         try
         {
             Inspect(bytes.Span);
@@ -103,14 +103,14 @@ internal sealed class NarIngest : IAsyncDisposable
     /// <param name="expected">The file hash the client named, if it did.</param>
     public async Task<VerifiedNar> CommitAsync(Digest? expected, CancellationToken cancellationToken)
     {
-        if (!_decompressor.AtEnd)
+        if (!decompressor.AtEnd)
         {
             throw NarRejectedException.Because("The compressed file ends in the middle: the upload was cut short.");
         }
 
         try
         {
-            _parser.Complete();
+            parser.Complete();
         }
         catch (NarFormatException exception)
         {
@@ -118,46 +118,46 @@ internal sealed class NarIngest : IAsyncDisposable
         }
 
         Digest fileHash;
-        var fileSize = _upload.BytesWritten;
+        var fileSize = upload.BytesWritten;
         try
         {
-            fileHash = await _upload.CommitAsync(expected, cancellationToken);
+            fileHash = await upload.CommitAsync(expected, cancellationToken);
         }
         catch (ContentStoreException exception) when (exception.Failure == ContentFailure.DigestMismatch)
         {
             throw NarRejectedException.Because("The file does not have the hash its name says.", exception);
         }
 
-        var candidates = _scanner.Overflowed ? null : Concatenate(_scanner.Found);
+        var candidates = scanner.Overflowed ? null : Concatenate(scanner.Found);
         return new VerifiedNar(
-            fileHash, fileSize, _compression, new NixHash(Digest.FromBytes(_narHash.GetCurrentHash())), _parser.Size,
-            CompressedListing.Of(_parser.Listing), candidates);
+            fileHash, fileSize, compression, new NixHash(Digest.FromBytes(narHash.GetCurrentHash())), parser.Size,
+            CompressedListing.Of(parser.Listing), candidates);
     }
 
     public async ValueTask DisposeAsync()
     {
-        await _upload.DisposeAsync();
-        _decompressor.Dispose();
-        _parser.Dispose();
-        _narHash.Dispose();
-        ArrayPool<byte>.Shared.Return(_buffer);
+        await upload.DisposeAsync();
+        decompressor.Dispose();
+        parser.Dispose();
+        narHash.Dispose();
+        ArrayPool<byte>.Shared.Return(buffer);
     }
 
     private void Inspect(ReadOnlySpan<byte> input)
     {
         while (true)
         {
-            var step = _decompressor.Decompress(input, _buffer.AsSpan(0, BufferBytes));
-            var nar = _buffer.AsSpan(0, step.Written);
+            var step = decompressor.Decompress(input, buffer.AsSpan(0, BufferBytes));
+            var nar = buffer.AsSpan(0, step.Written);
             // Checked as it grows, so that a bomb costs no more than the limit.
-            if (_parser.Size + nar.Length > _maxNarBytes)
+            if (parser.Size + nar.Length > maxNarBytes)
             {
-                throw NarRejectedException.TooLarge($"The NAR is larger than the {_maxNarBytes:N0} bytes this server accepts.");
+                throw NarRejectedException.TooLarge($"The NAR is larger than the {maxNarBytes:N0} bytes this server accepts.");
             }
 
-            _narHash.AppendData(nar);
-            _parser.Append(nar);
-            _scanner.Append(nar);
+            narHash.AppendData(nar);
+            parser.Append(nar);
+            scanner.Append(nar);
             input = input[step.Consumed..];
             // A full output buffer may mean that more is waiting inside the decompressor.
             if (input.IsEmpty && step.Written < BufferBytes)

@@ -24,34 +24,34 @@ internal sealed record CacheSettings(
 /// <summary>One cache as the server holds it: its settings, and its index, loaded when it is first asked for.</summary>
 internal sealed class ServedCache(CacheSettings settings, Database database)
 {
-    private readonly Lock _loading = new();
-    private volatile CacheSettings _settings = settings;
-    private Task<CacheIndex>? _index;
+    private readonly Lock loading = new();
+    private volatile CacheSettings settings = settings;
+    private Task<CacheIndex>? index;
 
     public CacheSettings Settings
     {
-        get => _settings;
-        set => _settings = value;
+        get => settings;
+        set => settings = value;
     }
 
     /// <summary>The index. The first caller's load serves all who wait; a failed load is tried again by the next caller.</summary>
     public Task<CacheIndex> IndexAsync(CancellationToken cancellationToken)
     {
-        var index = _index;
+        var index = this.index;
         if (index is { IsCompletedSuccessfully: true })
         {
             return index;
         }
 
-        lock (_loading)
+        lock (loading)
         {
-            if (_index is null || _index.IsFaulted)
+            if (this.index is null || this.index.IsFaulted)
             {
                 // Not the first caller's token: others wait for the same load.
-                _index = Task.Run(() => CacheIndex.LoadAsync(database, Settings.Id, CancellationToken.None), CancellationToken.None);
+                this.index = Task.Run(() => CacheIndex.LoadAsync(database, Settings.Id, CancellationToken.None), CancellationToken.None);
             }
 
-            return _index.WaitAsync(cancellationToken);
+            return this.index.WaitAsync(cancellationToken);
         }
     }
 }
@@ -59,21 +59,21 @@ internal sealed class ServedCache(CacheSettings settings, Database database)
 /// <summary>Every cache by name and by id. The whole list is in memory: an unknown cache costs no query either.</summary>
 internal sealed class CacheDirectory(Database database, SecretBox secrets)
 {
-    private readonly ConcurrentDictionary<string, ServedCache> _byName = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<Guid, ServedCache> _byId = new();
+    private readonly ConcurrentDictionary<string, ServedCache> byName = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<Guid, ServedCache> byId = new();
 
     public ServedCache? Find(ReadOnlySpan<char> fullName) =>
-        _byName.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(fullName, out var cache) ? cache : null;
+        byName.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(fullName, out var cache) ? cache : null;
 
     public ServedCache? Find(string org, string cache) => Find($"{org}/{cache}");
 
-    public ServedCache? Find(Guid id) => _byId.GetValueOrDefault(id);
+    public ServedCache? Find(Guid id) => byId.GetValueOrDefault(id);
 
     public void Remove(Guid id)
     {
-        if (_byId.TryRemove(id, out var cache))
+        if (byId.TryRemove(id, out var cache))
         {
-            _byName.TryRemove(cache.Settings.FullName, out _);
+            byName.TryRemove(cache.Settings.FullName, out _);
         }
     }
 
@@ -96,9 +96,9 @@ internal sealed class CacheDirectory(Database database, SecretBox secrets)
             return;
         }
 
-        var cache = _byId.GetOrAdd(id, _ => new ServedCache(settings, database));
+        var cache = byId.GetOrAdd(id, _ => new ServedCache(settings, database));
         cache.Settings = settings;
-        _byName[settings.FullName] = cache;
+        byName[settings.FullName] = cache;
     }
 
     private async Task<CacheSettings?> LoadAsync(Guid id, CancellationToken cancellationToken)

@@ -36,33 +36,33 @@ internal readonly record struct NarEntry(long FileSize, string Compression);
 /// </remarks>
 internal sealed class CacheIndex
 {
-    private readonly ConcurrentDictionary<StorePathHash, PathEntry> _paths = new();
-    private readonly ConcurrentDictionary<Digest, NarEntry> _nars = new();
+    private readonly ConcurrentDictionary<StorePathHash, PathEntry> paths = new();
+    private readonly ConcurrentDictionary<Digest, NarEntry> nars = new();
 
-    public int PathCount => _paths.Count;
+    public int PathCount => paths.Count;
 
-    public PathEntry? Find(StorePathHash hash) => _paths.GetValueOrDefault(hash);
+    public PathEntry? Find(StorePathHash hash) => paths.GetValueOrDefault(hash);
 
-    public bool Contains(StorePathHash hash) => _paths.ContainsKey(hash);
+    public bool Contains(StorePathHash hash) => paths.ContainsKey(hash);
 
-    public bool TryFindNar(Digest fileHash, out NarEntry nar) => _nars.TryGetValue(fileHash, out nar);
+    public bool TryFindNar(Digest fileHash, out NarEntry nar) => nars.TryGetValue(fileHash, out nar);
 
-    public void Enter(StorePathHash hash, PathEntry entry) => _paths[hash] = entry;
+    public void Enter(StorePathHash hash, PathEntry entry) => paths[hash] = entry;
 
     /// <summary>Replaces a path that is still there; one that was removed meanwhile stays removed.</summary>
     public void Replace(StorePathHash hash, PathEntry entry)
     {
-        if (_paths.TryGetValue(hash, out var current))
+        if (paths.TryGetValue(hash, out var current))
         {
-            _paths.TryUpdate(hash, entry, current);
+            paths.TryUpdate(hash, entry, current);
         }
     }
 
-    public void Remove(StorePathHash hash) => _paths.TryRemove(hash, out _);
+    public void Remove(StorePathHash hash) => paths.TryRemove(hash, out _);
 
-    public void EnterNar(Digest fileHash, NarEntry nar) => _nars[fileHash] = nar;
+    public void EnterNar(Digest fileHash, NarEntry nar) => nars[fileHash] = nar;
 
-    public void RemoveNar(Digest fileHash) => _nars.TryRemove(fileHash, out _);
+    public void RemoveNar(Digest fileHash) => nars.TryRemove(fileHash, out _);
 
     public static async Task<CacheIndex> LoadAsync(Database database, Guid cacheId, CancellationToken cancellationToken)
     {

@@ -27,9 +27,9 @@ namespace Slipway.NixCache;
 /// </remarks>
 internal sealed class NixProtocol(CacheDirectory caches, Authenticator authenticator, NarDownload downloads, NixUpload uploads, NixServingMetrics metrics)
 {
-    private static readonly StringValues s_challenge = "Basic realm=\"slipway\"";
-    private static readonly StringValues s_publicCaching = "public, max-age=60";
-    private static readonly StringValues s_privateCaching = "private, no-store";
+    private static readonly StringValues Challenge = "Basic realm=\"slipway\"";
+    private static readonly StringValues PublicCaching = "public, max-age=60";
+    private static readonly StringValues PrivateCaching = "private, no-store";
 
     /// <summary><c>/nix/{org}/{cache}/{file}</c>.</summary>
     public Task HandleAsync(HttpContext http)
@@ -72,7 +72,7 @@ internal sealed class NixProtocol(CacheDirectory caches, Authenticator authentic
         {
             case AccessOutcome.SignInRequired:
                 // The same whether or not the cache exists.
-                http.Response.Headers.WWWAuthenticate = s_challenge;
+                http.Response.Headers.WWWAuthenticate = Challenge;
                 await PlainText.AnswerAsync(http, StatusCodes.Status401Unauthorized, decision.Reason);
                 return;
             case AccessOutcome.Forbidden:
@@ -103,7 +103,7 @@ internal sealed class NixProtocol(CacheDirectory caches, Authenticator authentic
 
     private Task ReadAsync(HttpContext http, ServedCache cache, NixRoute route)
     {
-        http.Response.Headers.CacheControl = cache.Settings.Public ? s_publicCaching : s_privateCaching;
+        http.Response.Headers.CacheControl = cache.Settings.Public ? PublicCaching : PrivateCaching;
         var index = cache.IndexAsync(http.RequestAborted);
         return index.IsCompletedSuccessfully
             ? ReadAsync(http, cache, index.Result, route)
@@ -169,9 +169,9 @@ internal static class NixCacheInfo
 internal static class PlainText
 {
     // The miss is as frequent as the hit, and always the same bytes.
-    private static readonly byte[] s_notFound = "404: not in this cache\n"u8.ToArray();
+    private static readonly byte[] NotFound = "404: not in this cache\n"u8.ToArray();
 
-    public static Task NotFoundAsync(HttpContext http) => AnswerAsync(http, StatusCodes.Status404NotFound, s_notFound);
+    public static Task NotFoundAsync(HttpContext http) => AnswerAsync(http, StatusCodes.Status404NotFound, NotFound);
 
     public static Task AnswerAsync(HttpContext http, int status, string message) =>
         AnswerAsync(http, status, System.Text.Encoding.UTF8.GetBytes(message + "\n"));

@@ -14,7 +14,7 @@ namespace Slipway.Server.Http;
 /// be bytes of a file, which the kernel sends without showing them to this process (sendfile(2)).
 /// <code>
 ///   Kestrel's HTTP/1 layer                         this type                              socket
-///   headers:  GetMemory, Advance(180)   ─►  180 bytes in _buffer
+///   headers:  GetMemory, Advance(180)   ─►  180 bytes in buffer
 ///                        FlushAsync     ─►  send(180)                                 ─►  180 bytes
 ///   file:     BeginFile ... (from SendFileResponseBody)
 ///                        Advance(1 MB)  ─►  no memory behind it: counted as file bytes
@@ -28,28 +28,28 @@ internal sealed class SendFileOutput : PipeWriter
 {
     private const int InputOutputError = 5; // EIO: the disk, not the client
 
-    private readonly ConnectionContext _connection;
-    private readonly Socket _socket;
-    private readonly MemoryPool<byte> _memoryPool;
+    private readonly ConnectionContext connection;
+    private readonly Socket socket;
+    private readonly MemoryPool<byte> memoryPool;
 
     // Used as a growing list of pooled blocks: it never blocks its writer, and the sender empties it at every flush.
-    private readonly Pipe _buffer;
+    private readonly Pipe buffer;
 
-    private SafeFileHandle? _file;
-    private long _fileOffset;
-    private long _fileBytes;
+    private SafeFileHandle? file;
+    private long fileOffset;
+    private long fileBytes;
 
-    private Task _sending = Task.CompletedTask;
-    private TaskCompletionSource? _interrupted;
-    private bool _completed;
-    private volatile bool _closed;
+    private Task sending = Task.CompletedTask;
+    private TaskCompletionSource? interrupted;
+    private bool completed;
+    private volatile bool closed;
 
     public SendFileOutput(ConnectionContext connection, Socket socket, MemoryPool<byte> memoryPool)
     {
-        _connection = connection;
-        _socket = socket;
-        _memoryPool = memoryPool;
-        _buffer = new Pipe(new PipeOptions(memoryPool, PipeScheduler.Inline, PipeScheduler.Inline,
+        this.connection = connection;
+        this.socket = socket;
+        this.memoryPool = memoryPool;
+        buffer = new Pipe(new PipeOptions(memoryPool, PipeScheduler.Inline, PipeScheduler.Inline,
             pauseWriterThreshold: 0, resumeWriterThreshold: 0, useSynchronizationContext: false));
     }
 
@@ -57,45 +57,45 @@ internal sealed class SendFileOutput : PipeWriter
     public int MemoryRequests { get; private set; }
 
     /// <summary>The connection takes no more bytes.</summary>
-    public bool IsClosed => _closed;
+    public bool IsClosed => closed;
 
     /// <summary>Why the file could not be sent as announced, if that is what closed the connection.</summary>
     public IOException? FileFault { get; private set; }
 
     public override bool CanGetUnflushedBytes => true;
 
-    public override long UnflushedBytes => _buffer.Writer.UnflushedBytes + _fileBytes;
+    public override long UnflushedBytes => buffer.Writer.UnflushedBytes + fileBytes;
 
     /// <summary>From here to <see cref="EndFile"/>, advancing means bytes of <paramref name="file"/> from <paramref name="offset"/> on.</summary>
     public void BeginFile(SafeFileHandle file, long offset)
     {
-        _file = file;
-        _fileOffset = offset;
+        this.file = file;
+        fileOffset = offset;
     }
 
-    public void EndFile() => _file = null;
+    public void EndFile() => file = null;
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         MemoryRequests++;
-        return _buffer.Writer.GetMemory(sizeHint);
+        return buffer.Writer.GetMemory(sizeHint);
     }
 
     public override Span<byte> GetSpan(int sizeHint = 0)
     {
         MemoryRequests++;
-        return _buffer.Writer.GetSpan(sizeHint);
+        return buffer.Writer.GetSpan(sizeHint);
     }
 
     public override void Advance(int bytes)
     {
-        if (_file is null)
+        if (file is null)
         {
-            _buffer.Writer.Advance(bytes);
+            buffer.Writer.Advance(bytes);
         }
         else
         {
-            _fileBytes += bytes;
+            fileBytes += bytes;
         }
     }
 
@@ -108,27 +108,27 @@ internal sealed class SendFileOutput : PipeWriter
 
         var sending = StartSending();
         return sending.IsCompletedSuccessfully
-            ? ValueTask.FromResult(new FlushResult(isCanceled: false, isCompleted: _closed))
-            : WaitAsync(_sending = sending.AsTask(), cancellationToken);
+            ? ValueTask.FromResult(new FlushResult(isCanceled: false, isCompleted: closed))
+            : WaitAsync(this.sending = sending.AsTask(), cancellationToken);
     }
 
     /// <summary>Lets a waiting flush return; what it was sending still goes out, before anything written later.</summary>
-    public override void CancelPendingFlush() => Volatile.Read(ref _interrupted)?.TrySetResult();
+    public override void CancelPendingFlush() => Volatile.Read(ref interrupted)?.TrySetResult();
 
     public override void Complete(Exception? exception = null)
     {
-        if (_completed)
+        if (completed)
         {
             return;
         }
 
-        _completed = true;
+        completed = true;
         if (exception is null)
         {
             var sending = StartSending();
             if (!sending.IsCompletedSuccessfully)
             {
-                _sending = sending.AsTask();
+                this.sending = sending.AsTask();
             }
         }
     }
@@ -137,19 +137,19 @@ internal sealed class SendFileOutput : PipeWriter
     public async Task DrainAsync()
     {
         Complete();
-        await _sending;
-        await _buffer.Writer.CompleteAsync();
-        await _buffer.Reader.CompleteAsync();
+        await sending;
+        await buffer.Writer.CompleteAsync();
+        await buffer.Reader.CompleteAsync();
     }
 
     private ValueTask StartSending()
     {
         // Only commits the bytes: without a threshold this flush never waits.
-        var committed = _buffer.Writer.FlushAsync(CancellationToken.None);
+        var committed = buffer.Writer.FlushAsync(CancellationToken.None);
         Debug.Assert(committed.IsCompleted);
 
         // Unfinished only after a flush was cancelled.
-        return _sending.IsCompleted ? SendAsync() : SendAfterAsync(_sending);
+        return sending.IsCompleted ? SendAsync() : SendAfterAsync(sending);
     }
 
     private async ValueTask SendAfterAsync(Task previous)
@@ -163,23 +163,23 @@ internal sealed class SendFileOutput : PipeWriter
     {
         try
         {
-            while (_buffer.Reader.TryRead(out var read) && !read.Buffer.IsEmpty)
+            while (buffer.Reader.TryRead(out var read) && !read.Buffer.IsEmpty)
             {
                 var bytes = read.Buffer;
                 try
                 {
-                    if (!_closed)
+                    if (!closed)
                     {
                         await SendAsync(bytes);
                     }
                 }
                 finally
                 {
-                    _buffer.Reader.AdvanceTo(bytes.End);
+                    buffer.Reader.AdvanceTo(bytes.End);
                 }
             }
 
-            while (_fileBytes > 0 && !_closed && _file is { } file)
+            while (fileBytes > 0 && !closed && this.file is { } file)
             {
                 await SendFileAsync(file);
             }
@@ -194,7 +194,7 @@ internal sealed class SendFileOutput : PipeWriter
     {
         if (bytes.IsSingleSegment)
         {
-            await _socket.SendAsync(bytes.First, SocketFlags.None, CancellationToken.None);
+            await socket.SendAsync(bytes.First, SocketFlags.None, CancellationToken.None);
             return;
         }
 
@@ -205,16 +205,16 @@ internal sealed class SendFileOutput : PipeWriter
             blocks.Add(MemoryMarshal.TryGetArray(block, out var array) ? array : new ArraySegment<byte>(block.ToArray()));
         }
 
-        await _socket.SendAsync(blocks, SocketFlags.None);
+        await socket.SendAsync(blocks, SocketFlags.None);
     }
 
     private async ValueTask SendFileAsync(SafeFileHandle file)
     {
-        var sent = Posix.SendFile(_socket.SafeHandle, file, ref _fileOffset, _fileBytes);
+        var sent = Posix.SendFile(socket.SafeHandle, file, ref fileOffset, fileBytes);
         if (sent > 0)
         {
-            _fileBytes -= sent;
-            if (_fileBytes == 0)
+            fileBytes -= sent;
+            if (fileBytes == 0)
             {
                 return;
             }
@@ -223,33 +223,33 @@ internal sealed class SendFileOutput : PipeWriter
         // The kernel takes no more for now (or the file has ended, which the read below tells). There is no waiting for
         // "writable" in .NET without sending something, so the next few bytes go the ordinary way, and their send is
         // the wait. The socket reports room when a third of its buffer is free, so this is some 4 kB in every MB.
-        using var block = _memoryPool.Rent();
-        var toPageEnd = (int)(Environment.SystemPageSize - (_fileOffset % Environment.SystemPageSize));
-        var wanted = (int)Math.Min(Math.Min(toPageEnd, block.Memory.Length), _fileBytes);
-        var read = RandomAccess.Read(file, block.Memory.Span[..wanted], _fileOffset);
+        using var block = memoryPool.Rent();
+        var toPageEnd = (int)(Environment.SystemPageSize - (fileOffset % Environment.SystemPageSize));
+        var wanted = (int)Math.Min(Math.Min(toPageEnd, block.Memory.Length), fileBytes);
+        var read = RandomAccess.Read(file, block.Memory.Span[..wanted], fileOffset);
         if (read == 0)
         {
-            throw FileFault = new EndOfStreamException($"The file ends {_fileBytes} bytes before the end of what was announced of it.");
+            throw FileFault = new EndOfStreamException($"The file ends {fileBytes} bytes before the end of what was announced of it.");
         }
 
-        await _socket.SendAsync(block.Memory[..read], SocketFlags.None, CancellationToken.None);
-        _fileOffset += read;
-        _fileBytes -= read;
+        await socket.SendAsync(block.Memory[..read], SocketFlags.None, CancellationToken.None);
+        fileOffset += read;
+        fileBytes -= read;
     }
 
     private async ValueTask<FlushResult> WaitAsync(Task sending, CancellationToken cancellationToken)
     {
         var interrupted = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Volatile.Write(ref _interrupted, interrupted);
+        Volatile.Write(ref this.interrupted, interrupted);
         await using (cancellationToken.UnsafeRegister(static state => ((TaskCompletionSource)state!).TrySetResult(), interrupted))
         {
             await Task.WhenAny(sending, interrupted.Task);
         }
 
-        Volatile.Write(ref _interrupted, null);
+        Volatile.Write(ref this.interrupted, null);
         if (sending.IsCompleted)
         {
-            return new FlushResult(isCanceled: false, isCompleted: _closed);
+            return new FlushResult(isCanceled: false, isCompleted: closed);
         }
 
         cancellationToken.ThrowIfCancellationRequested();
@@ -263,8 +263,8 @@ internal sealed class SendFileOutput : PipeWriter
             FileFault = disk;
         }
 
-        _closed = true;
-        _fileBytes = 0;
-        _connection.Abort(new ConnectionAbortedException("The response could not be sent to its end.", exception));
+        closed = true;
+        fileBytes = 0;
+        connection.Abort(new ConnectionAbortedException("The response could not be sent to its end.", exception));
     }
 }

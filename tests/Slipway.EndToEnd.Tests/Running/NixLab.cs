@@ -6,8 +6,8 @@ namespace Slipway.EndToEnd.Tests.Running;
 /// </summary>
 public sealed class NixLab : IAsyncLifetime
 {
-    private readonly TempFolder _folder = new();
-    private int _stores;
+    private readonly TempFolder folder = new();
+    private int stores;
 
     /// <summary>The top of a closure of three paths, with references and a self reference.</summary>
     public string Chain { get; private set; } = "";
@@ -22,7 +22,7 @@ public sealed class NixLab : IAsyncLifetime
             return;
         }
 
-        File.WriteAllText(_folder.File("conf/nix.conf"), """
+        File.WriteAllText(folder.File("conf/nix.conf"), """
             sandbox = false
             build-users-group =
             substituters =
@@ -55,7 +55,7 @@ public sealed class NixLab : IAsyncLifetime
     public Task<Ran> NixAsync(string program, string[] arguments, string? netrc)
     {
         // nix remembers what a cache had and had not for hours: every command starts knowing nothing.
-        var cacheHome = _folder.Folder($"cache/{Guid.NewGuid():N}");
+        var cacheHome = folder.Folder($"cache/{Guid.NewGuid():N}");
         string[] options = netrc is null ? [] : ["--option", "netrc-file", netrc];
         return Run.ProgramAsync("/usr/bin/" + program, [.. arguments, .. options], new Dictionary<string, string?>(Environment)
         {
@@ -66,30 +66,30 @@ public sealed class NixLab : IAsyncLifetime
     /// <summary>For programs that call nix themselves.</summary>
     public IReadOnlyDictionary<string, string?> Environment => new Dictionary<string, string?>
     {
-        ["NIX_CONF_DIR"] = _folder.Folder("conf"),
+        ["NIX_CONF_DIR"] = folder.Folder("conf"),
         ["NIX_REMOTE"] = "local",
-        ["NIX_STATE_DIR"] = _folder.Folder("var/nix"),
-        ["NIX_LOG_DIR"] = _folder.Folder("var/log/nix"),
-        ["NIX_LOCALSTATE_DIR"] = _folder.Folder("var"),
-        ["HOME"] = _folder.Folder("home"),
-        ["XDG_CACHE_HOME"] = _folder.Folder("cache"),
+        ["NIX_STATE_DIR"] = folder.Folder("var/nix"),
+        ["NIX_LOG_DIR"] = folder.Folder("var/log/nix"),
+        ["NIX_LOCALSTATE_DIR"] = folder.Folder("var"),
+        ["HOME"] = folder.Folder("home"),
+        ["XDG_CACHE_HOME"] = folder.Folder("cache"),
         ["NIX_PATH"] = null,
     };
 
     /// <summary>An empty store to fetch into.</summary>
-    public string EmptyStore() => "local?root=" + _folder.Folder($"store{Interlocked.Increment(ref _stores)}");
+    public string EmptyStore() => "local?root=" + folder.Folder($"store{Interlocked.Increment(ref stores)}");
 
     /// <summary>A netrc with one key for the loopback host.</summary>
     public string Netrc(string key)
     {
-        var file = _folder.File($"netrc{Guid.NewGuid():N}");
+        var file = folder.File($"netrc{Guid.NewGuid():N}");
         File.WriteAllText(file, $"machine 127.0.0.1 login slipway password {key}\n");
         return file;
     }
 
     public ValueTask DisposeAsync()
     {
-        _folder.Dispose();
+        folder.Dispose();
         return ValueTask.CompletedTask;
     }
 

@@ -16,7 +16,7 @@ public sealed record Ran(string Command, int ExitCode, string Output, string Err
 internal static class Run
 {
     /// <summary>No command of these tests takes longer on a loaded two-core machine; one that does has hung.</summary>
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(4);
 
     public static async Task<Ran> ProgramAsync(
         string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null, string? input = null)
@@ -34,7 +34,7 @@ internal static class Run
 
         using var process = Process.Start(start)!;
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        patience.CancelAfter(s_patience);
+        patience.CancelAfter(Patience);
         await process.StandardInput.WriteAsync(input);
         process.StandardInput.Close();
         var output = process.StandardOutput.ReadToEndAsync(patience.Token);

@@ -9,13 +9,13 @@ namespace Slipway.EndToEnd.Tests.Running;
 /// <summary>The real server program in a folder of its own, with its own PostgreSQL and Redis. Can be killed and started again.</summary>
 internal sealed partial class SlipwayServer : IAsyncDisposable
 {
-    private readonly TempFolder _folder = new();
-    private readonly string[] _settings;
-    private Process? _process;
+    private readonly TempFolder folder = new();
+    private readonly string[] settings;
+    private Process? process;
 
     private SlipwayServer(string[] settings)
     {
-        _settings = settings;
+        this.settings = settings;
         // Chosen once, so that clients and their caches find the server again after a restart.
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
@@ -26,11 +26,11 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
 
     public Uri Url => new($"http://127.0.0.1:{Port}");
 
-    public string DataFolder => Path.Combine(_folder.Path, "data");
+    public string DataFolder => Path.Combine(folder.Path, "data");
 
     public string AdminToken => File.ReadAllText(Path.Combine(DataFolder, "admin-token")).Trim();
 
-    public int ProcessId => _process!.Id;
+    public int ProcessId => process!.Id;
 
     public static async Task<SlipwayServer> StartAsync(params string[] settings)
     {
@@ -49,19 +49,19 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
 
     public async Task StartAgainAsync()
     {
-        _process?.Dispose();
-        var start = new ProcessStartInfo(Programs.Server, ["up", "--data", DataFolder, "--http", $"127.0.0.1:{Port}", "--log-format", "json", .. _settings.SelectMany(setting => (string[])["--set", setting])])
+        process?.Dispose();
+        var start = new ProcessStartInfo(Programs.Server, ["up", "--data", DataFolder, "--http", $"127.0.0.1:{Port}", "--log-format", "json", .. settings.SelectMany(setting => (string[])["--set", setting])])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        _process = Process.Start(start)!;
-        var log = File.AppendText(_folder.File("server.log"));
-        _ = Task.WhenAll(CopyAsync(_process.StandardOutput, log), CopyAsync(_process.StandardError, log));
+        process = Process.Start(start)!;
+        var log = File.AppendText(folder.File("server.log"));
+        _ = Task.WhenAll(CopyAsync(process.StandardOutput, log), CopyAsync(process.StandardError, log));
         using var http = new HttpClient();
         await Eventually.TrueAsync(async token =>
         {
-            if (_process.HasExited)
+            if (process.HasExited)
             {
                 throw new InvalidOperationException("The server ended: " + Log());
             }
@@ -74,24 +74,24 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
     /// <summary>SIGKILL: no goodbye. PostgreSQL and Redis live on, as they would.</summary>
     public async Task KillAsync()
     {
-        _process!.Kill();
-        await _process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        process!.Kill();
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
     }
 
     /// <summary>SIGTERM, and the exit code.</summary>
     public async Task<int> StopAsync()
     {
-        if (_process is { HasExited: false })
+        if (process is { HasExited: false })
         {
             await Run.ProgramAsync("kill", ["-TERM", ProcessId.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-            await _process.WaitForExitAsync(patience.Token);
+            await process.WaitForExitAsync(patience.Token);
         }
 
-        return _process!.ExitCode;
+        return process!.ExitCode;
     }
 
-    public string Log() => File.Exists(_folder.File("server.log")) ? File.ReadAllText(_folder.File("server.log")) : "";
+    public string Log() => File.Exists(folder.File("server.log")) ? File.ReadAllText(folder.File("server.log")) : "";
 
     /// <summary>The most memory the server process has had resident since it started, in bytes.</summary>
     public long PeakMemory() =>
@@ -112,14 +112,14 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
         {
             ["SLIPWAY_URL"] = Url.ToString(),
             ["SLIPWAY_TOKEN"] = token,
-            ["XDG_CONFIG_HOME"] = _folder.Folder("config"),
+            ["XDG_CONFIG_HOME"] = folder.Folder("config"),
         });
 
     public async ValueTask DisposeAsync()
     {
         try
         {
-            if (_process is { HasExited: true })
+            if (process is { HasExited: true })
             {
                 // Its engines are orphans now; a server that comes back takes them along when it stops.
                 await StartAgainAsync();
@@ -129,8 +129,8 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
         }
         finally
         {
-            _process?.Dispose();
-            _folder.Dispose();
+            process?.Dispose();
+            folder.Dispose();
         }
     }
 

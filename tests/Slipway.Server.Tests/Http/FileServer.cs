@@ -24,19 +24,19 @@ internal sealed class FileServer : IAsyncDisposable
 {
     public const string Hello = "hello";
 
-    private readonly WebApplication _app;
-    private readonly Channel<Exception?> _outcomes = Channel.CreateUnbounded<Exception?>();
-    private readonly CancellationTokenSource _cancelFiles = new();
+    private readonly WebApplication app;
+    private readonly Channel<Exception?> outcomes = Channel.CreateUnbounded<Exception?>();
+    private readonly CancellationTokenSource cancelFiles = new();
 
-    private readonly bool _sendFile;
+    private readonly bool sendFile;
 
     private FileServer(WebApplication app, bool sendFile)
     {
-        _app = app;
-        _sendFile = sendFile;
+        this.app = app;
+        this.sendFile = sendFile;
     }
 
-    public Uri Address => new(_app.Services.GetRequiredService<Microsoft.AspNetCore.Hosting.Server.IServer>()
+    public Uri Address => new(app.Services.GetRequiredService<Microsoft.AspNetCore.Hosting.Server.IServer>()
         .Features.Get<IServerAddressesFeature>()!.Addresses.Single());
 
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
@@ -53,8 +53,8 @@ internal sealed class FileServer : IAsyncDisposable
         }
 
         var server = new FileServer(builder.Build(), sendFile);
-        server._app.Run(server.ServeAsync);
-        await server._app.StartAsync(CancellationToken);
+        server.app.Run(server.ServeAsync);
+        await server.app.StartAsync(CancellationToken);
         return server;
     }
 
@@ -63,10 +63,10 @@ internal sealed class FileServer : IAsyncDisposable
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(CancellationToken);
         deadline.CancelAfter(TimeSpan.FromSeconds(30));
-        return await _outcomes.Reader.ReadAsync(deadline.Token);
+        return await outcomes.Reader.ReadAsync(deadline.Token);
     }
 
-    public void CancelFiles() => _cancelFiles.Cancel();
+    public void CancelFiles() => cancelFiles.Cancel();
 
     public HttpClient Client() => new(new SocketsHttpHandler
     {
@@ -87,8 +87,8 @@ internal sealed class FileServer : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _app.DisposeAsync();
-        _cancelFiles.Dispose();
+        await app.DisposeAsync();
+        cancelFiles.Dispose();
     }
 
     private async Task ServeAsync(HttpContext http)
@@ -101,7 +101,7 @@ internal sealed class FileServer : IAsyncDisposable
         }
 
         // Without this a test of the fast path would pass on Kestrel's own.
-        (http.Features.Get<SendFileOutput>() is not null).ShouldBe(_sendFile);
+        (http.Features.Get<SendFileOutput>() is not null).ShouldBe(sendFile);
         try
         {
             if (Number("rate") is { } rate)
@@ -112,7 +112,7 @@ internal sealed class FileServer : IAsyncDisposable
             var path = http.Request.Query["path"].ToString();
             var offset = Number("offset") ?? 0;
             var count = Number("count") ?? new FileInfo(path).Length - offset;
-            using var cancelled = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, _cancelFiles.Token);
+            using var cancelled = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, cancelFiles.Token);
             if (http.Request.Path == "/framed")
             {
                 http.Response.ContentLength = count + 10;
@@ -126,11 +126,11 @@ internal sealed class FileServer : IAsyncDisposable
                 await http.Response.SendFileAsync(path, offset, count, cancelled.Token);
             }
 
-            _outcomes.Writer.TryWrite(null);
+            outcomes.Writer.TryWrite(null);
         }
         catch (Exception exception)
         {
-            _outcomes.Writer.TryWrite(exception);
+            outcomes.Writer.TryWrite(exception);
             throw;
         }
 

@@ -11,11 +11,11 @@ namespace Slipway.Server.Tests.Http;
 
 public sealed class SendFileTests : IDisposable
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("slipway-sendfile-").FullName;
+    private readonly string folder = Directory.CreateTempSubdirectory("slipway-sendfile-").FullName;
 
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public void Dispose() => Directory.Delete(folder, recursive: true);
 
     [Theory]
     [InlineData(0)]
@@ -63,7 +63,7 @@ public sealed class SendFileTests : IDisposable
     public async Task Range_beyond_4_GB_is_sent_exactly()
     {
         const long offset = 4_500_000_001;
-        var path = Path.Combine(_folder, "sparse");
+        var path = Path.Combine(folder, "sparse");
         var marker = RandomNumberGenerator.GetBytes(200_000);
         using (var sparse = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write))
         {
@@ -345,14 +345,14 @@ public sealed class SendFileTests : IDisposable
     {
         bytes = new byte[length];
         new Random(length).NextBytes(bytes);
-        var path = Path.Combine(_folder, $"file-{length}");
+        var path = Path.Combine(folder, $"file-{length}");
         File.WriteAllBytes(path, bytes);
         return path;
     }
 
     private string MakeSparseFile(long length)
     {
-        var path = Path.Combine(_folder, $"sparse-{length}");
+        var path = Path.Combine(folder, $"sparse-{length}");
         using var file = File.OpenHandle(path, FileMode.CreateNew, FileAccess.Write);
         RandomAccess.SetLength(file, length);
         return path;
