@@ -18,6 +18,9 @@ public sealed record NixCacheOptions
     /// </summary>
     public IReadOnlyDictionary<string, string> Hosts { get; init; } = new Dictionary<string, string>(StringComparer.Ordinal);
 
+    /// <summary>Bytes that uploads of archives leave free on the data folder's disk: the database lies there too.</summary>
+    public long ReserveBytes { get; init; } = 1L << 30;
+
     /// <summary>Largest NAR, uncompressed. 64 GiB: the largest packages in nixpkgs (CUDA) are about 10 GiB.</summary>
     public long MaxNarBytes { get; init; } = 64L << 30;
 

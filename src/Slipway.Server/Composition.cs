@@ -64,6 +64,7 @@ internal static class Composition
             PublicUrl = configuration.Http.PublicUrl ?? new Uri($"http://{configuration.Http.Listen}"),
             UploadFolder = Path.Combine(foundations.DataFolder.Path, "uploads"),
             StoreFolder = Path.Combine(foundations.DataFolder.Path, "stores"),
+            ReserveBytes = configuration.Content.ReserveBytes,
             Hosts = configuration.Nix.Hosts,
             MaxNarBytes = configuration.Limits.NarBytes,
             MaxFileBytes = configuration.Limits.ArchiveBytes,

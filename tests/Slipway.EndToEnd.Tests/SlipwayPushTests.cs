@@ -49,6 +49,25 @@ public sealed class SlipwayPushTests(Acme acme, NixLab nix) : IClassFixture<Acme
     }
 
     [Fact]
+    public async Task Paths_of_other_names_with_the_same_contents_go_in_together()
+    {
+        NixLab.RequireNix();
+        var cache = await acme.CacheAsync("twins");
+        var paths = new List<string>();
+        foreach (var name in (string[])["twin-a", "twin-b"])
+        {
+            paths.Add((await nix.NixAsync("nix-instantiate", "--eval", "--read-write-mode", "-E", $"builtins.toFile \"{name}\" \"the same\"")).ShouldSucceed().Output.Trim().Trim('"'));
+        }
+
+        (await acme.Server.CliAsync(acme.Key, ["push", cache.Name, .. paths], nix.Environment)).ShouldSucceed();
+
+        foreach (var path in paths)
+        {
+            await ShouldSubstituteAsync(cache, path, 1);
+        }
+    }
+
+    [Fact]
     public async Task Unfinished_upload_goes_on_where_the_server_has_it()
     {
         var cache = await acme.CacheAsync("resume");

@@ -160,6 +160,11 @@ internal sealed class ArchiveEndpoints(
         while (true)
         {
             var read = await body.ReadAsync(cancellationToken);
+            if (files.FreeBytes < options.ReserveBytes)
+            {
+                throw NoRoom();
+            }
+
             foreach (var segment in read.Buffer)
             {
                 if (file.Length + segment.Length > options.MaxFileBytes)
@@ -171,9 +176,9 @@ internal sealed class ArchiveEndpoints(
                 {
                     await file.WriteAsync(segment, cancellationToken);
                 }
-                catch (IOException exception)
+                catch (IOException)
                 {
-                    throw new ApiException(StatusCodes.Status507InsufficientStorage, ProblemCodes.StoreFull, "The server has no room for this upload: " + exception.Message);
+                    throw NoRoom();
                 }
             }
 
@@ -199,6 +204,12 @@ internal sealed class ArchiveEndpoints(
             var left = longest - time.GetElapsedTime(started);
             if (row.State is "done" or "failed" || left <= TimeSpan.Zero)
             {
+                if (row.State is "done" or "failed")
+                {
+                    // Nobody else will end the waiting that was begun above.
+                    waiters.Wake(id);
+                }
+
                 return TypedResults.Ok(row.Shown(row.State == "uploading" ? files.DurableLength(row.Id) : row.Size));
             }
 
@@ -221,6 +232,9 @@ internal sealed class ArchiveEndpoints(
     }
 
     private static IResult Accepted(ArchiveRow row, long offset) => TypedResults.Accepted((string?)null, row.Shown(offset));
+
+    private static ApiException NoRoom() =>
+        new(StatusCodes.Status507InsufficientStorage, ProblemCodes.StoreFull, "The server's disk has no room for this upload.", "What arrived is kept; go on when its operator has made room.");
 
     private ApiException TooLarge() =>
         new(StatusCodes.Status413PayloadTooLarge, ProblemCodes.TooLarge, $"An archive may have up to {options.MaxFileBytes:N0} bytes.");

@@ -17,6 +17,9 @@ internal sealed class ArchiveFiles
         Directory.CreateDirectory(folder);
     }
 
+    /// <summary>Free bytes of the disk the archives arrive on.</summary>
+    public long FreeBytes => new DriveInfo(_folder).AvailableFreeSpace;
+
     /// <summary>Bytes held, made durable before they are told: a client will not send them again.</summary>
     public long DurableLength(Guid archive)
     {

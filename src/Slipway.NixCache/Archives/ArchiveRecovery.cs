@@ -42,11 +42,17 @@ internal sealed class ArchiveRecovery(Database database, ArchiveFiles files, Arc
         }
 
         var now = time.GetUtcNow();
-        await connection.ExecuteAsync(new CommandDefinition(
+        var dropped = await connection.QueryAsync<Guid>(new CommandDefinition(
             """
             delete from nix_archive where (state = 'uploading' and touched_at < @abandoned) or (state in ('done', 'failed') and finished_at < @forgotten)
+            returning id
             """,
             new { abandoned = now - options.AbandonedUploadAge, forgotten = now - KeepFinished }, cancellationToken: cancellationToken));
+        foreach (var archive in dropped)
+        {
+            waiters.Wake(archive);
+        }
+
         var held = files.List().ToList();
         var needed = (await connection.QueryAsync<Guid>(new CommandDefinition(
             "select id from nix_archive where id = any(@held) and state in ('uploading', 'queued', 'running')", new { held = held.ToArray() }, cancellationToken: cancellationToken))).ToHashSet();

@@ -40,7 +40,7 @@ internal sealed class SigningKeyEndpoints(Database database, CacheDirectory cach
         var cache = Find(org, cacheName);
         var rotated = await changes.CommitAsync(http, ApiJson.Default.SigningKey, async (change, token) =>
         {
-            await LockAsync(change, cache.Settings.Id, token);
+            await RaiseVersionAsync(change, cache.Settings.Id, token);
             var keys = await SigningKeyRows.ListAsync(change.Connection, cache.Settings.Id, token);
             if (keys.Count(key => key.Status == "active") >= MaxActiveKeys)
             {
@@ -63,7 +63,7 @@ internal sealed class SigningKeyEndpoints(Database database, CacheDirectory cach
         var cache = Find(org, cacheName);
         await changes.CommitAsync(http.GetCaller().Origin(http), async (change, token) =>
         {
-            await LockAsync(change, cache.Settings.Id, token);
+            await RaiseVersionAsync(change, cache.Settings.Id, token);
             var keys = await SigningKeyRows.ListAsync(change.Connection, cache.Settings.Id, token);
             if (!keys.Any(key => key.Name == name && key.Status == "active"))
             {
@@ -89,9 +89,13 @@ internal sealed class SigningKeyEndpoints(Database database, CacheDirectory cach
 
     private ServedCache Find(string org, string cache) => caches.Find(org, cache) ?? throw ApiException.NotFound($"cache {org}/{cache}");
 
-    private static Task LockAsync(Change change, Guid cacheId, CancellationToken cancellationToken) =>
+    /// <summary>
+    /// Takes the cache's row, which waits for pushes that sign with the keys of before; those that come after see the new version
+    /// and sign again. So the job that re-signs meets every path.
+    /// </summary>
+    private static Task RaiseVersionAsync(Change change, Guid cacheId, CancellationToken cancellationToken) =>
         change.Connection.ExecuteAsync(new CommandDefinition(
-            "select 1 from nix_cache where id = @cacheId for update", new { cacheId }, change.Transaction, cancellationToken: cancellationToken));
+            "update nix_cache set version = version + 1 where id = @cacheId", new { cacheId }, change.Transaction, cancellationToken: cancellationToken));
 }
 
 /// <summary>The rows of signing keys.</summary>

@@ -15,7 +15,11 @@ internal sealed record VerifiedNar(
     NixHash NarHash,
     long NarSize,
     byte[] Listing,
-    byte[]? Candidates);
+    byte[]? Candidates)
+{
+    /// <summary>It has its row already (and its listing there): stock nix sends NARs before narinfos.</summary>
+    public bool IsStored => Listing.Length == 0;
+}
 
 /// <summary>
 /// Takes one compressed NAR as it arrives and finds out everything about it in a single pass.

@@ -3,6 +3,7 @@ using Npgsql;
 using Slipway.Content;
 using Slipway.Native;
 using Slipway.NixCache.Formats;
+using Slipway.Tenancy;
 
 namespace Slipway.NixCache;
 
@@ -11,9 +12,12 @@ internal static class NarRows
 {
     /// <param name="keepCandidates">True while the narinfo is still to come: they are what it will be checked against.</param>
     public static Task InsertAsync(
-        NpgsqlConnection connection, NpgsqlTransaction? transaction, Guid cacheId, IReadOnlyList<VerifiedNar> nars, DateTimeOffset now,
-        bool keepCandidates, CancellationToken cancellationToken) =>
-        connection.ExecuteAsync(new CommandDefinition(
+        NpgsqlConnection connection, NpgsqlTransaction? transaction, Guid cacheId, IEnumerable<VerifiedNar> verified, DateTimeOffset now,
+        bool keepCandidates, CancellationToken cancellationToken)
+    {
+        // Paths of other names may have the same contents, and one statement must not meet a row twice.
+        var nars = verified.DistinctBy(nar => nar.FileHash).ToList();
+        return connection.ExecuteAsync(new CommandDefinition(
             // Uploading a file again makes it young again: the sweep of NARs without a narinfo looks at uploaded_at.
             """
             insert into nix_nar (cache_id, file_hash, file_size, compression, nar_hash, nar_size, listing, candidates, uploaded_at)
@@ -35,6 +39,13 @@ internal static class NarRows
                 now,
             },
             transaction, cancellationToken: cancellationToken));
+    }
+
+    /// <summary>Forgets what the NARs were checked against, now that they were.</summary>
+    public static Task ForgetCandidatesAsync(Change change, Guid cacheId, IEnumerable<VerifiedNar> nars, CancellationToken cancellationToken) =>
+        change.Connection.ExecuteAsync(new CommandDefinition(
+            "update nix_nar set candidates = null where cache_id = @cacheId and file_hash = any(@fileHashes) and candidates is not null",
+            new { cacheId, fileHashes = nars.Select(nar => nar.FileHash.ToArray()).ToArray() }, change.Transaction, cancellationToken: cancellationToken));
 
     /// <summary>The NAR a cache holds under <paramref name="fileHash"/>, without its listing, or null.</summary>
     public static async Task<VerifiedNar?> FindAsync(NpgsqlConnection connection, Guid cacheId, Digest fileHash, CancellationToken cancellationToken)

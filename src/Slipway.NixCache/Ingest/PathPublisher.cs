@@ -19,7 +19,7 @@ internal sealed record PathClaim(NarInfo Claimed, VerifiedNar Nar);
 /// pushing another NAR under its name is refused. A path needs all its references in the same cache, which the database also
 /// enforces (foreign keys of nix_reference), so that a concurrent removal can't leave a hole.
 /// </remarks>
-internal sealed class PathPublisher(Changes changes, ContentStores stores, TimeProvider time)
+internal sealed class PathPublisher(Changes changes, ContentStores stores, CacheDirectory caches, TimeProvider time)
 {
     /// <summary>Signatures of other keys kept per path. More would only make every fetch slower.</summary>
     private const int MaxForeignSignatures = 16;
@@ -30,6 +30,22 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, TimeP
     /// <returns>How many of <paramref name="claims"/> were not in the cache before.</returns>
     /// <exception cref="NarRejectedException">A claim is wrong. Nothing of the batch is visible.</exception>
     public async Task<int> PublishAsync(
+        ServedCache cache, IReadOnlyList<PathClaim> claims, ChangeOrigin origin, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                return await PublishWithCurrentSettingsAsync(cache, claims, origin, cancellationToken);
+            }
+            catch (SettingsChangedException)
+            {
+                await caches.ReloadAsync(cache.Settings.Id, cancellationToken);
+            }
+        }
+    }
+
+    private async Task<int> PublishWithCurrentSettingsAsync(
         ServedCache cache, IReadOnlyList<PathClaim> claims, ChangeOrigin origin, CancellationToken cancellationToken)
     {
         var settings = cache.Settings;
@@ -74,7 +90,7 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, TimeP
         if (won.Count < added.Count)
         {
             // Somebody pushed the same path in between: it counts as being there already, if it is the same.
-            return won.Count + await PublishAsync(
+            return won.Count + await PublishWithCurrentSettingsAsync(
                 cache, [.. claims.Where(claim => !won.Contains(claim.Claimed.StorePath.Hash))], origin, cancellationToken);
         }
 
@@ -156,8 +172,8 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, TimeP
     private async Task AddSignaturesAsync(
         ServedCache cache, CacheIndex index, PathEntry existing, PathClaim claim, ChangeOrigin origin, CancellationToken cancellationToken)
     {
-        var settings = cache.Settings;
         var current = StoredNarInfo.Read(existing.NarInfo);
+        var settings = cache.Settings;
         if (current.NarHash != claim.Claimed.NarHash)
         {
             throw NarRejectedException.Conflict(
@@ -165,34 +181,63 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, TimeP
                 + "stays; remove it first to replace it: slipway path rm.");
         }
 
-        var foreign = Foreign(settings, [.. current.Signatures, .. claim.Claimed.Signatures]);
-        var merged = Signed(settings, current, foreign);
-        if (merged.Signatures.Count == current.Signatures.Count)
+        if (Foreign(settings, [.. current.Signatures, .. claim.Claimed.Signatures]).Count == Foreign(settings, current.Signatures).Count)
         {
             return;
         }
 
-        var entry = PathEntry.Of(merged.Write(), existing.FileHash);
-        await changes.CommitAsync(origin, async (change, token) =>
+        var signed = await changes.CommitAsync(origin, async (change, token) =>
         {
+            await RequireVersionAsync(change, settings, token);
+            var key = new { cacheId = settings.Id, hash = current.StorePath.Hash.ToArray() };
+            var text = await change.Connection.QuerySingleOrDefaultAsync<byte[]>(new CommandDefinition(
+                "select narinfo from nix_path where cache_id = @cacheId and hash = @hash for update", key, change.Transaction, cancellationToken: token));
+            if (text is null)
+            {
+                return null;
+            }
+
+            var stored = StoredNarInfo.Read(text);
+            var foreign = Foreign(settings, [.. stored.Signatures, .. claim.Claimed.Signatures]);
+            var entry = PathEntry.Of(Signed(settings, stored, foreign).Write(), existing.FileHash);
             await change.Connection.ExecuteAsync(new CommandDefinition(
                 "update nix_path set narinfo = @narinfo where cache_id = @cacheId and hash = @hash",
-                new { narinfo = entry.NarInfo, cacheId = settings.Id, hash = current.StorePath.Hash.ToArray() },
-                change.Transaction, cancellationToken: token));
+                new { narinfo = entry.NarInfo, key.cacheId, key.hash }, change.Transaction, cancellationToken: token));
             change.Record(settings.OrgId, "nix.path_signed", CacheTargets.Of(settings), new JsonObject
             {
                 ["path"] = current.StorePath.FullPath,
                 ["keys"] = new JsonArray([.. foreign.Select(signature => JsonValue.Create(signature.KeyName))]),
             });
-            return true;
+            return entry;
         }, cancellationToken);
-        index.Enter(current.StorePath.Hash, entry);
+        if (signed is not null)
+        {
+            index.Replace(current.StorePath.Hash, signed);
+        }
+    }
+
+    /// <summary>Holds the cache as it is until the commit: its keys don't change and it is not deleted under a push.</summary>
+    private static async Task RequireVersionAsync(Change change, CacheSettings settings, CancellationToken cancellationToken)
+    {
+        var version = await change.Connection.QuerySingleOrDefaultAsync<long?>(new CommandDefinition(
+            "select version from nix_cache where id = @Id for share", new { settings.Id }, change.Transaction, cancellationToken: cancellationToken));
+        if (version is null)
+        {
+            throw NarRejectedException.Conflict($"{settings.FullName} was deleted while it was pushed to.");
+        }
+
+        if (version != settings.Version)
+        {
+            throw new SettingsChangedException();
+        }
     }
 
     private async Task<HashSet<StorePathHash>> InsertAsync(
         Change change, CacheSettings settings, IReadOnlyList<NewPath> paths, ChangeOrigin origin, CancellationToken cancellationToken)
     {
-        await NarRows.InsertAsync(change.Connection, change.Transaction, settings.Id, [.. paths.Select(path => path.Nar)], time.GetUtcNow(), keepCandidates: false, cancellationToken);
+        await RequireVersionAsync(change, settings, cancellationToken);
+        await NarRows.InsertAsync(change.Connection, change.Transaction, settings.Id, paths.Select(path => path.Nar).Where(nar => !nar.IsStored), time.GetUtcNow(), keepCandidates: false, cancellationToken);
+        await NarRows.ForgetCandidatesAsync(change, settings.Id, paths.Select(path => path.Nar).Where(nar => nar.IsStored), cancellationToken);
         var won = await change.Connection.QueryAsync<byte[]>(new CommandDefinition(
             """
             insert into nix_path (cache_id, hash, name, file_hash, narinfo, undeclared, pushed_by, pushed_via, pushed_at)
@@ -238,6 +283,9 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, TimeP
 
         return inserted;
     }
+
+    /// <summary>The settings a path was checked and signed with are not those of the cache any more.</summary>
+    private sealed class SettingsChangedException : Exception;
 
     private sealed record NewPath(NarInfo Info, VerifiedNar Nar, PathEntry Entry, IReadOnlyList<string> Undeclared)
     {

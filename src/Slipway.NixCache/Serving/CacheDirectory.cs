@@ -7,6 +7,7 @@ using Slipway.Tenancy;
 namespace Slipway.NixCache;
 
 /// <summary>A cache's settings at one moment; replaced whole when they change.</summary>
+/// <param name="Version">Goes up with every change of the cache or its keys.</param>
 internal sealed record CacheSettings(
     Guid Id,
     Guid OrgId,
@@ -16,6 +17,7 @@ internal sealed record CacheSettings(
     bool Public,
     int Priority,
     bool StrictReferences,
+    long Version,
     IReadOnlyList<SigningKeyPair> SigningKeys)
 {
     public string FullName => $"{Org}/{Name}";
@@ -105,7 +107,7 @@ internal sealed class CacheDirectory(Database database, SecretBox secrets)
     {
         var row = await QueryAsync(connection => connection.QuerySingleOrDefaultAsync<CacheRow>(
             """
-            select c.id, c.org_id as OrgId, o.name as Org, c.name, c.store_id as StoreId, c.public, c.priority, c.reference_check as ReferenceCheck
+            select c.id, c.org_id as OrgId, o.name as Org, c.name, c.store_id as StoreId, c.public, c.priority, c.reference_check as ReferenceCheck, c.version
             from nix_cache c join org o on o.id = c.org_id
             where c.id = @id
             """, new { id }), cancellationToken);
@@ -117,7 +119,7 @@ internal sealed class CacheDirectory(Database database, SecretBox secrets)
         var keys = await QueryAsync(connection => connection.QueryAsync<(string Name, byte[] PublicKey, byte[] Seed)>(
             "select name, public_key, seed from nix_signing_key where cache_id = @id and retired_at is null order by created_at, name", new { id }), cancellationToken);
         return new CacheSettings(
-            row.Id, row.OrgId, row.Org, row.Name, row.StoreId, row.Public, row.Priority, row.ReferenceCheck == "strict",
+            row.Id, row.OrgId, row.Org, row.Name, row.StoreId, row.Public, row.Priority, row.ReferenceCheck == "strict", row.Version,
             [.. keys.Select(key => SigningKeys.Unseal(secrets, row.Id, key.Name, key.Seed))]);
     }
 
@@ -137,5 +139,6 @@ internal sealed class CacheDirectory(Database database, SecretBox secrets)
         public bool Public { get; init; }
         public int Priority { get; init; }
         public string ReferenceCheck { get; init; } = "";
+        public long Version { get; init; }
     }
 }
