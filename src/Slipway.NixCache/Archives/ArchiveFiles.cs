@@ -18,7 +18,7 @@ internal sealed class ArchiveFiles
     }
 
     /// <summary>Free bytes of the disk the archives arrive on.</summary>
-    public long FreeBytes => new DriveInfo(_folder).AvailableFreeSpace;
+    public long FreeBytes => new DriveInfo(folder).AvailableFreeSpace;
 
     /// <summary>Bytes held, made durable before they are told: a client will not send them again.</summary>
     public long DurableLength(Guid archive)
