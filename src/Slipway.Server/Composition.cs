@@ -57,6 +57,8 @@ internal static class Composition
             CredentialRateLimit = new RateLimit(configuration.Limits.RequestsPerMinute, TimeSpan.FromMinutes(1)),
             AnonymousRateLimit = new RateLimit(configuration.Limits.AnonymousRequestsPerMinute, TimeSpan.FromMinutes(1)),
             SessionLifetime = configuration.Sessions.Lifetime,
+            KeyDefaultLifetime = configuration.Keys.DefaultLifetime,
+            KeyMaxLifetime = configuration.Keys.MaxLifetime,
         });
 
         services.AddNixCache(new NixCacheOptions

@@ -20,6 +20,12 @@ public sealed record TenancyOptions
 
     /// <summary>How long a session lives, whatever happens.</summary>
     public TimeSpan SessionLifetime { get; init; } = TimeSpan.FromDays(30);
+
+    /// <summary>How long a key lives unless asked otherwise.</summary>
+    public TimeSpan KeyDefaultLifetime { get; init; } = TimeSpan.FromDays(90);
+
+    /// <summary>The longest life of a key that can be asked for. A year and a day: a key renewed at each new year never lapses.</summary>
+    public TimeSpan KeyMaxLifetime { get; init; } = TimeSpan.FromDays(366);
 }
 
 public sealed record RateLimit(int Quota, TimeSpan Window);

@@ -38,6 +38,7 @@ internal sealed class CliRun : IDisposable
             Width = () => 100,
             Variable = name => name == "HOME" ? home.Path : Variables.GetValueOrDefault(name),
             ReadHidden = () => Input,
+            ServiceDataFolder = home.File("service"),
         };
         var exit = await SlipwayCli.RunAsync(args, environment, TestContext.Current.CancellationToken);
         (Out, Error) = (output.ToString(), error.ToString());

@@ -36,6 +36,39 @@ public sealed class ServerTests
     }
 
     [Fact]
+    public async Task Login_takes_the_token_that_the_server_on_this_machine_left()
+    {
+        await using var api = await FakeApi.StartAsync(http => http.Request.Headers.Authorization == "Bearer sls_new"
+            ? SignInAsync(http)
+            : FakeApi.RefuseAsync(http, 401, ProblemCodes.CredentialInvalid, "no"));
+        using var cli = new CliRun();
+        foreach (var (folder, token) in ((string, string)[])[("data/slipway", "sls_old"), (".local/share/slipway", "sls_new")])
+        {
+            Directory.CreateDirectory(cli.HomeFile(folder));
+            await File.WriteAllTextAsync(Path.Combine(cli.HomeFile(folder), "admin-token"), token + "\n", TestContext.Current.CancellationToken);
+        }
+
+        cli.Variables["XDG_DATA_HOME"] = cli.HomeFile("data");
+        (await cli.RunAsync("login", "--local", "--url", api.Url)).ShouldBe(ExitCodes.Ok, cli.Error);
+        (await cli.RunAsync("whoami", "--quiet")).ShouldBe(ExitCodes.Ok, cli.Error);
+        cli.Out.ShouldBe("ada\n");
+
+        File.Delete(Path.Combine(cli.HomeFile(".local/share/slipway"), "admin-token"));
+        (await cli.RunAsync("login", "--local", "--url", api.Url)).ShouldBe(ExitCodes.NotAllowed);
+        cli.Error.ShouldContain("error[admin_token_refused]");
+    }
+
+    [Fact]
+    public async Task Login_local_names_the_places_it_looked_in_and_never_asks_another_machine()
+    {
+        using var cli = new CliRun();
+        (await cli.RunAsync("login", "--local")).ShouldBe(ExitCodes.NotFound);
+        cli.Error.ShouldContain(cli.HomeFile(".local/share/slipway"));
+        cli.Error.ShouldContain(cli.HomeFile("service"));
+        (await cli.RunAsync("login", "--local", "--url", "https://slipway.example")).ShouldBe(ExitCodes.Usage);
+    }
+
+    [Fact]
     public async Task A_stored_token_is_not_sent_to_another_server()
     {
         await using var api = await FakeApi.StartAsync(SignInAsync);

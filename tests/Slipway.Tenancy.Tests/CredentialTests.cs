@@ -36,6 +36,24 @@ public sealed class CredentialTests
     }
 
     [Fact]
+    public async Task A_key_lives_as_long_as_the_server_is_set_to_and_no_longer_can_be_asked_for()
+    {
+        await using var host = await TenancyHost.StartAsync(
+            configure: options => options with { KeyDefaultLifetime = TimeSpan.FromHours(6), KeyMaxLifetime = TimeSpan.FromDays(400) });
+        var (_, secret) = await IssueAsync(host);
+        host.Time.Advance(TimeSpan.FromHours(6) - TimeSpan.FromSeconds(2));
+        (await StatusAsync(host, secret)).ShouldBe(200);
+        host.Time.Advance(TimeSpan.FromSeconds(2));
+        (await StatusAsync(host, secret)).ShouldBe(401);
+        foreach (var (days, status) in ((int, int)[])[(0, 400), (1, 201), (400, 201), (401, 400)])
+        {
+            using var response = await host.Client.CallAsync(
+                "POST", "/v1/keys", host.AdminToken, $$"""{"name":"k{{days}}","scopes":["org:read:*"],"expiresInDays":{{days}}}""", Cancelled);
+            ((int)response.StatusCode).ShouldBe(status, $"{days} days");
+        }
+    }
+
+    [Fact]
     public async Task A_session_ends_after_30_days()
     {
         await using var host = await TenancyHost.StartAsync();

@@ -47,7 +47,8 @@ internal sealed class TenancyHost : IAsyncDisposable
 
     /// <param name="beside">Another server whose database and clock this one shares.</param>
     public static async Task<TenancyHost> StartAsync(
-        TenancyHost? beside = null, RateLimit? credentialLimit = null, RateLimit? anonymousLimit = null, int iterations = 1000, Action<WebApplication>? map = null)
+        TenancyHost? beside = null, RateLimit? credentialLimit = null, RateLimit? anonymousLimit = null, int iterations = 1000, Action<WebApplication>? map = null,
+        Func<TenancyOptions, TenancyOptions>? configure = null)
     {
         var database = beside?.Database ?? await PostgresFixture.CreateDatabaseAsync([TenancyFeature.TenancyMigrations], Cancelled);
         var time = beside?.Time ?? new ManualTimeProvider();
@@ -57,13 +58,14 @@ internal sealed class TenancyHost : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.Services.AddSingleton<TimeProvider>(time);
         builder.Services.AddSingleton(_ => new Database(database.ConnectionString));
-        builder.Services.AddTenancy(new TenancyOptions
+        var options = new TenancyOptions
         {
             DataFolder = folder.Path,
             PasswordIterations = iterations,
             CredentialRateLimit = credentialLimit ?? new RateLimit(100_000, TimeSpan.FromMinutes(1)),
             AnonymousRateLimit = anonymousLimit ?? new RateLimit(100_000, TimeSpan.FromMinutes(1)),
-        });
+        };
+        builder.Services.AddTenancy(configure?.Invoke(options) ?? options);
         var app = builder.Build();
         app.Use(async (http, next) =>
         {

@@ -67,7 +67,7 @@ public sealed record Key(
     DateTimeOffset? RevokedAt);
 
 /// <param name="Scopes">One or more of <c>service:action:pattern</c>; the pattern is literal or ends in one <c>*</c>.</param>
-/// <param name="ExpiresInDays">1 to 366; 90 unless given.</param>
+/// <param name="ExpiresInDays">From 1 to the server's <c>keys.maxLifetime</c> (366 days unless configured); its <c>keys.defaultLifetime</c> (90 days) unless given.</param>
 public sealed record IssueKeyRequest(string Name, IReadOnlyList<string> Scopes, int? ExpiresInDays = null);
 
 /// <summary>A fresh key. The <paramref name="Secret"/> is shown once and never again.</summary>

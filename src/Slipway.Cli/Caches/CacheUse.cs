@@ -27,7 +27,7 @@ internal sealed class CacheUse : Verb
         cache = Positional("CACHE", "org/name, or name in the default org");
         write = Flag("--write", "Merge them into your nix.conf and netrc; other entries stay as they are");
         issue = Flag("--issue-key", "Issue a key for this machine to put into the netrc");
-        push = Flag("--push", "With --issue-key: the key may push too (nix copy --to)");
+        push = Flag("--push", "With --issue-key: the key may push too (nix copy --to, slipway push)");
         keyStdin = Flag("--key-stdin", "Read the key for the netrc from stdin");
         replace = Flag("--replace", "Replace a netrc entry of this host that is not a Slipway key");
     }
@@ -96,7 +96,7 @@ internal sealed class CacheUse : Verb
     private async Task<string> IssueAsync(Invocation run, string org, string name, CancellationToken cancellationToken)
     {
         // One key has to serve all caches behind the host name, so it covers the org's.
-        string[] scopes = run.Get(push) ? [$"nix:fetch:{org}/*", $"nix:push:{org}/{name}"] : [$"nix:fetch:{org}/*"];
+        string[] scopes = run.Get(push) ? [$"nix:fetch:{org}/*", $"nix:push:{org}/{name}", $"nix:query:{org}/{name}"] : [$"nix:fetch:{org}/*"];
         var issued = await run.Client.IssueKeyAsync(new IssueKeyRequest($"nix-{Environment.MachineName.ToLowerInvariant()}", scopes), cancellationToken);
         run.Done($"issued key {issued.Key.Id} ({string.Join(' ', scopes)}), ends {Figures.Since(issued.Key.ExpiresAt, run.Now)}");
         return issued.Secret;

@@ -25,7 +25,7 @@ internal sealed class KeyIssue : Verb
             Required = true,
         };
         Add(scopes);
-        days = Number("--days", "N", "Days it is valid; 90 unless given", least: 1, most: 366);
+        days = Number("--days", "N", "Days it is valid; what the server is set to unless given, mostly 90", least: 1, most: 3660);
         account = Text("--service-account", "NAME", "Issue it to a service account of the org instead of to you");
         org = OrgOption();
     }
@@ -35,7 +35,7 @@ internal sealed class KeyIssue : Verb
     public override IReadOnlyList<string> Examples =>
     [
         "key issue laptop --scope 'nix:fetch:acme/*'",
-        "key issue ci-push --scope 'nix:push:acme/*' --scope 'nix:fetch:acme/*' --service-account ci --days 30",
+        "key issue ci-push --scope 'nix:push:acme/*' --scope 'nix:query:acme/*' --service-account ci --days 30",
     ];
 
     public override async Task<int> RunAsync(Invocation run, CancellationToken cancellationToken)
@@ -53,9 +53,19 @@ internal sealed class KeyIssue : Verb
             run.Terminal.Warn("this is the only time the secret is shown");
         }
 
+        if (Lacks(issued.Key.Scopes, "nix:push:", "nix:query:") is { } target)
+        {
+            run.Terminal.Warn($"slipway push also asks what is missing: that takes --scope 'nix:query:{Printable.Text(target)}' too (stock nix copy does without)");
+        }
+
         run.Next("SLIPWAY_TOKEN=… slipway push CACHE PATH", "in CI");
         run.Next("slipway cache use CACHE --key-stdin --write", "for nix on this machine");
         run.Next($"slipway key revoke {issued.Key.Id}", "ends it at once");
         return ExitCodes.Ok;
     }
+
+    /// <summary>The pattern of a scope that begins with <paramref name="one"/>, when none begins with <paramref name="other"/>.</summary>
+    private static string? Lacks(IReadOnlyList<string> scopes, string one, string other) =>
+        scopes.Any(scope => scope.StartsWith(other, StringComparison.Ordinal)) ? null
+        : scopes.FirstOrDefault(scope => scope.StartsWith(one, StringComparison.Ordinal))?[one.Length..];
 }

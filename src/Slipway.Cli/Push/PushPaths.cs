@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Slipway.Api;
+using Slipway.Api.Client;
 using Slipway.Cli.Nix;
 using Slipway.Cli.Shell;
 using Slipway.Cli.Terminals;
@@ -48,6 +49,22 @@ internal sealed class PushPaths : Verb
     public override async Task<int> RunAsync(Invocation run, CancellationToken cancellationToken)
     {
         var (org, name) = run.Cache(run.Get(cache));
+        try
+        {
+            return await PushAsync(run, org, name, cancellationToken);
+        }
+        catch (SlipwayApiException refused) when (refused.Problem.Code == ProblemCodes.ScopeMissing)
+        {
+            throw new CliFailure(ExitCodes.Of(refused.Problem), refused.Problem.Code, $"the key may not push to {org}/{name}")
+            {
+                Cause = $"{refused.Message} A push takes nix:query (what is missing?) and nix:push.",
+                Try = [$"slipway key issue NAME --scope 'nix:push:{org}/{name}' --scope 'nix:query:{org}/{name}'   (signed in, without SLIPWAY_TOKEN)"],
+            };
+        }
+    }
+
+    private async Task<int> PushAsync(Invocation run, string org, string name, CancellationToken cancellationToken)
+    {
         var nix = new NixProgram(run.Environment, run.Get(storeRoot) ?? RootOf(run.Environment.Variable("NIX_REMOTE")));
         var roots = Typed(run).Select(nix.Resolve).Distinct(StringComparer.Ordinal).ToList();
         var closure = await nix.ClosureAsync(roots, cancellationToken);

@@ -33,6 +33,9 @@ internal sealed class CliEnvironment
     public string ConfigFolder(string program) =>
         Path.Combine(Variable("XDG_CONFIG_HOME") is { } xdg && Path.IsPathRooted(xdg) ? xdg : Path.Combine(Home, ".config"), program);
 
+    /// <summary>Where a server that runs as a system service keeps its data.</summary>
+    public string ServiceDataFolder { get; init; } = "/var/lib/slipway";
+
     public string Home => Variable("HOME") ?? "/";
 
     /// <summary>The first executable file of that name in <c>PATH</c>.</summary>

@@ -1,5 +1,7 @@
 using System.CommandLine;
+using System.Net;
 using Slipway.Api;
+using Slipway.Api.Client;
 using Slipway.Cli.Contexts;
 using Slipway.Cli.Shell;
 using Slipway.Cli.Terminals;
@@ -12,6 +14,7 @@ internal sealed class Login : Verb
     private const string DefaultName = "default";
 
     private readonly Option<string?> user;
+    private readonly Option<bool> local;
     private readonly Option<bool> tokenStdin;
     private readonly Option<bool> passwordStdin;
 
@@ -19,6 +22,7 @@ internal sealed class Login : Verb
         : base("login", "Sign in to a server and remember it as a context")
     {
         user = Text("--user", "NAME", "Sign in as this user; asks for the password");
+        local = Flag("--local", "Sign in as the admin of the server on this machine, with the token in its data folder");
         tokenStdin = Flag("--token-stdin", "Read a session token or key from stdin instead");
         passwordStdin = Flag("--password-stdin", "Read the password from stdin instead of asking");
     }
@@ -28,16 +32,20 @@ internal sealed class Login : Verb
 
     public override IReadOnlyList<string> Examples =>
     [
+        "login --local",
         "login --user ada",
-        "login --token-stdin < ~/.local/share/slipway/admin-token",
+        "login --token-stdin < DATA-FOLDER/admin-token",
         "login --url https://slipway.example --user ada --context work",
     ];
 
     public override async Task<int> RunAsync(Invocation run, CancellationToken cancellationToken)
     {
-        if (run.Get(tokenStdin) == (run.Get(user) is not null))
+        if ((bool[])[run.Get(local), run.Get(user) is not null, run.Get(tokenStdin)] is var ways && ways.Count(way => way) != 1)
         {
-            throw CliFailure.Usage("say who you are: --user NAME or --token-stdin, one of them", "slipway login --user NAME");
+            throw CliFailure.Usage(
+                "say who you are: --local, --user NAME or --token-stdin, one of them",
+                "slipway login --local   (the server on this machine)",
+                "slipway login --user NAME --url URL");
         }
 
         var url = run.UrlFlag is null && run.ContextFlag is { } named && !run.Contexts.Read().Contexts.ContainsKey(named)
@@ -45,7 +53,11 @@ internal sealed class Login : Verb
             : run.UrlFlag is { } flag ? Connection.ParseUrl(flag, "--url") : run.Connection.Url;
 
         string token;
-        if (run.Get(user) is { } name)
+        if (run.Get(local))
+        {
+            token = await LocalTokenAsync(run, url, cancellationToken);
+        }
+        else if (run.Get(user) is { } name)
         {
             using var anonymous = run.Open(url, token: null);
             var password = run.Secret($"Password of {name} at {url.Authority}", run.Get(passwordStdin), "--password-stdin");
@@ -83,5 +95,34 @@ internal sealed class Login : Verb
         }
 
         return ExitCodes.Ok;
+    }
+
+    /// <summary>The first of the tokens on this machine that the server takes.</summary>
+    private static async Task<string> LocalTokenAsync(Invocation run, Uri url, CancellationToken cancellationToken)
+    {
+        if (!url.IsLoopback)
+        {
+            throw CliFailure.Usage($"--local is for a server on this machine, and {url.Authority} is another", "slipway login --local --url http://127.0.0.1:7474");
+        }
+
+        var tokens = LocalAdminToken.Find(run.Environment);
+        foreach (var (_, token) in tokens)
+        {
+            using var client = run.Open(url, token);
+            try
+            {
+                await client.WhoAmIAsync(cancellationToken);
+                return token;
+            }
+            catch (SlipwayApiException refused) when (refused.Status == HttpStatusCode.Unauthorized)
+            {
+            }
+        }
+
+        throw new CliFailure(ExitCodes.NotAllowed, "admin_token_refused", $"the server at {url.Authority} does not take the admin token found here")
+        {
+            Cause = $"{string.Join(", ", tokens.Select(found => found.Path))}: of another server, or ended",
+            Try = ["slipway login --token-stdin < DATA-FOLDER/admin-token   (slipway up prints where it lies, and makes a new one when the old has ended)"],
+        };
     }
 }

@@ -20,7 +20,7 @@ internal static class Banner
         terminal.Line($"  admin token  {folder.AdminToken}");
         terminal.Line();
         terminal.Line($"  {terminal.Dim("next")}");
-        terminal.Line($"    {terminal.Green($"{prefix}./slipway login --token-stdin < {Quoted(folder.AdminToken)}")}");
+        terminal.Line($"    {terminal.Green($"{prefix}./slipway login {(folder.IsUsual ? "--local" : $"--token-stdin < {Quoted(folder.AdminToken)}")}")}");
         terminal.Line($"    {terminal.Green($"{prefix}./slipway org create acme")}");
         terminal.Line($"    {terminal.Green($"{prefix}./slipway cache create acme/main")}");
         terminal.Line();

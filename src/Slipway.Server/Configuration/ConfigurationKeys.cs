@@ -102,10 +102,10 @@ internal static class ConfigurationKeys
         "sessions.lifetime", TimeSpan.FromDays(30), TimeSpan.FromMinutes(5), TimeSpan.FromDays(366), "A session ends after so long in any case.");
 
     public static readonly ConfigurationKey<TimeSpan> KeyDefaultLifetime = Time(
-        "keys.defaultLifetime", TimeSpan.FromDays(90), TimeSpan.FromHours(1), TimeSpan.FromDays(366), "How long a key lives unless asked otherwise.");
+        "keys.defaultLifetime", TimeSpan.FromDays(90), TimeSpan.FromHours(1), TimeSpan.FromDays(3660), "How long a key lives unless asked otherwise.");
 
     public static readonly ConfigurationKey<TimeSpan> KeyMaxLifetime = Time(
-        "keys.maxLifetime", TimeSpan.FromDays(366), TimeSpan.FromHours(1), TimeSpan.FromDays(3660), "The longest life of a key that can be asked for.");
+        "keys.maxLifetime", TimeSpan.FromDays(366), TimeSpan.FromDays(1), TimeSpan.FromDays(3660), "The longest life of a key that can be asked for.");
 
     // 30 s is what load balancers and systemd give by habit (TimeoutStopSec is 90 s).
     public static readonly ConfigurationKey<TimeSpan> DrainSeconds = new(

@@ -6,7 +6,8 @@ namespace Slipway.Server.Hosting;
 
 /// <summary>Where the server keeps everything of its own.</summary>
 /// <param name="Note">Why it is not where one would expect; null when it is.</param>
-internal sealed record DataFolder(string Path, string? Note)
+/// <param name="IsUsual">Whether it is where <c>slipway login --local</c> looks by itself.</param>
+internal sealed record DataFolder(string Path, string? Note, bool IsUsual = true)
 {
     private const string ForRoot = "/var/lib/slipway";
 
@@ -20,7 +21,7 @@ internal sealed record DataFolder(string Path, string? Note)
     {
         if (configuration.Data.Folder is { } configured)
         {
-            return new DataFolder(configured, null);
+            return new DataFolder(configured, null, IsUsual: false);
         }
 
         var home = environment.GetValueOrDefault("XDG_DATA_HOME") is { Length: > 0 } dataHome && System.IO.Path.IsPathFullyQualified(dataHome)

@@ -12,11 +12,6 @@ namespace Slipway.Tenancy;
 /// <summary>Keys of the caller and of an org's service accounts, and the catalogue of scopes.</summary>
 internal static class KeyEndpoints
 {
-    public const int DefaultDays = 90;
-
-    /// <summary>A year and a day: a key renewed at each new year never lapses.</summary>
-    public const int MostDays = 366;
-
     private const int MostScopes = 50;
 
     /// <summary>Active keys per holder: one per machine and pipeline, with room.</summary>
@@ -28,8 +23,8 @@ internal static class KeyEndpoints
 
         endpoints.MapGet(Routes.Keys, (HttpContext http, NpgsqlDataSource database, TimeProvider time, CancellationToken cancellationToken) =>
             ListAsync(http, Own(http), database, time, cancellationToken)).RequireSession().Produces<Page<Key>>();
-        endpoints.MapPost(Routes.Keys, (HttpContext http, Changes changes, PermissionCatalogue catalogue, CancellationToken cancellationToken) =>
-            IssueAsync(http, Own(http), Routes.Keys, changes, catalogue, cancellationToken)).RequireSession().Takes(typeof(IssueKeyRequest)).Produces<IssuedKey>(201);
+        endpoints.MapPost(Routes.Keys, (HttpContext http, Changes changes, PermissionCatalogue catalogue, TenancyOptions options, CancellationToken cancellationToken) =>
+            IssueAsync(http, Own(http), Routes.Keys, changes, catalogue, options, cancellationToken)).RequireSession().Takes(typeof(IssueKeyRequest)).Produces<IssuedKey>(201);
         endpoints.MapGet(Routes.Key, (HttpContext http, string key, NpgsqlDataSource database, TimeProvider time, CancellationToken cancellationToken) =>
             ShowAsync(http, Own(http), key, database, time, cancellationToken)).RequireSession().Produces<Key>();
         endpoints.MapDelete(Routes.Key, (HttpContext http, string key, Changes changes, Authenticator authenticator, CancellationToken cancellationToken) =>
@@ -39,8 +34,8 @@ internal static class KeyEndpoints
         endpoints.MapGet(Routes.ServiceAccountKeys, async (HttpContext http, string org, string account, NpgsqlDataSource database, TimeProvider time, CancellationToken cancellationToken) =>
             await ListAsync(http, await OfAsync(http, org, account, database, cancellationToken), database, time, cancellationToken))
             .RequirePermission(manage).Produces<Page<Key>>();
-        endpoints.MapPost(Routes.ServiceAccountKeys, async (HttpContext http, string org, string account, NpgsqlDataSource database, Changes changes, PermissionCatalogue catalogue, CancellationToken cancellationToken) =>
-            await IssueAsync(http, await OfAsync(http, org, account, database, cancellationToken), http.Request.Path, changes, catalogue, cancellationToken))
+        endpoints.MapPost(Routes.ServiceAccountKeys, async (HttpContext http, string org, string account, NpgsqlDataSource database, Changes changes, PermissionCatalogue catalogue, TenancyOptions options, CancellationToken cancellationToken) =>
+            await IssueAsync(http, await OfAsync(http, org, account, database, cancellationToken), http.Request.Path, changes, catalogue, options, cancellationToken))
             .RequirePermission(manage).Takes(typeof(IssueKeyRequest)).Produces<IssuedKey>(201);
         endpoints.MapGet(Routes.ServiceAccountKey, async (HttpContext http, string org, string account, string key, NpgsqlDataSource database, TimeProvider time, CancellationToken cancellationToken) =>
             await ShowAsync(http, await OfAsync(http, org, account, database, cancellationToken), key, database, time, cancellationToken))
@@ -76,11 +71,13 @@ internal static class KeyEndpoints
     }
 
     private static async Task<IResult> IssueAsync(
-        HttpContext http, KeyHolder holder, string collection, Changes changes, PermissionCatalogue catalogue, CancellationToken cancellationToken)
+        HttpContext http, KeyHolder holder, string collection, Changes changes, PermissionCatalogue catalogue, TenancyOptions options,
+        CancellationToken cancellationToken)
     {
+        var mostDays = (int)options.KeyMaxLifetime.TotalDays;
         var (request, faults) = await http.ReadBodyAsync(ApiJson.Default.IssueKeyRequest, cancellationToken);
         faults.Require(Names.IsLabel(request.Name), "/name", Names.LabelRule);
-        faults.Require(request.ExpiresInDays is null or (>= 1 and <= MostDays), "/expiresInDays", $"must be from 1 to {MostDays}; {DefaultDays} unless given");
+        faults.Require(request.ExpiresInDays is null || (request.ExpiresInDays >= 1 && request.ExpiresInDays <= mostDays), "/expiresInDays", $"must be from 1 to {mostDays}");
         faults.Require(request.Scopes.Count is > 0 and <= MostScopes, "/scopes", $"must have 1 to {MostScopes} scopes");
         foreach (var (index, text) in request.Scopes.Take(MostScopes).Index())
         {
@@ -128,7 +125,7 @@ internal static class KeyEndpoints
                     holder.ServiceAccountId,
                     scopes = request.Scopes.Distinct(StringComparer.Ordinal).ToArray(),
                     change.Now,
-                    expires = change.Now + TimeSpan.FromDays(request.ExpiresInDays ?? DefaultDays),
+                    expires = change.Now + (request.ExpiresInDays is { } days ? TimeSpan.FromDays(days) : options.KeyDefaultLifetime),
                 },
                 change.Transaction,
                 cancellationToken: token));
