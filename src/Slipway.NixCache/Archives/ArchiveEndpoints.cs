@@ -160,29 +160,33 @@ internal sealed class ArchiveEndpoints(
         while (true)
         {
             var read = await body.ReadAsync(cancellationToken);
-            if (files.FreeBytes < options.ReserveBytes)
+            try
             {
-                throw NoRoom();
-            }
-
-            foreach (var segment in read.Buffer)
-            {
-                if (file.Length + segment.Length > options.MaxFileBytes)
-                {
-                    throw TooLarge();
-                }
-
-                try
-                {
-                    await file.WriteAsync(segment, cancellationToken);
-                }
-                catch (IOException)
+                if (files.FreeBytes < options.ReserveBytes)
                 {
                     throw NoRoom();
                 }
+
+                foreach (var segment in read.Buffer)
+                {
+                    if (file.Length + segment.Length > options.MaxFileBytes)
+                    {
+                        throw TooLarge();
+                    }
+
+                    await file.WriteAsync(segment, cancellationToken);
+                }
+            }
+            catch (IOException)
+            {
+                throw NoRoom();
+            }
+            finally
+            {
+                // Also when the bytes are refused: Kestrel reads the rest away before it answers, and can't while these are out.
+                body.AdvanceTo(read.Buffer.End);
             }
 
-            body.AdvanceTo(read.Buffer.End);
             if (read.IsCompleted)
             {
                 return;

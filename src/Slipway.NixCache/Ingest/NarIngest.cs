@@ -90,12 +90,19 @@ internal sealed class NarIngest : IAsyncDisposable
         while (true)
         {
             var read = await body.ReadAsync(cancellationToken);
-            foreach (var segment in read.Buffer)
+            try
             {
-                await AppendAsync(segment, cancellationToken);
+                foreach (var segment in read.Buffer)
+                {
+                    await AppendAsync(segment, cancellationToken);
+                }
+            }
+            finally
+            {
+                // Also when the bytes are refused: Kestrel reads the rest away before it answers, and can't while these are out.
+                body.AdvanceTo(read.Buffer.End);
             }
 
-            body.AdvanceTo(read.Buffer.End);
             if (read.IsCompleted)
             {
                 return;
