@@ -59,6 +59,7 @@ internal static class Composition
             SessionLifetime = configuration.Sessions.Lifetime,
             KeyDefaultLifetime = configuration.Keys.DefaultLifetime,
             KeyMaxLifetime = configuration.Keys.MaxLifetime,
+            PasswordIterations = configuration.Sessions.PasswordIterations,
         });
 
         services.AddNixCache(new NixCacheOptions

@@ -15,8 +15,11 @@ public sealed record TenancyOptions
     /// <summary>Requests one network (/24, /56) may make without a credential: people signing in behind one office address.</summary>
     public RateLimit AnonymousRateLimit { get; init; } = new(300, TimeSpan.FromMinutes(1));
 
-    /// <summary>OWASP's figure for PBKDF2-HMAC-SHA512; about a quarter of a second. Lower only in tests.</summary>
-    internal int PasswordIterations { get; init; } = 210_000;
+    /// <summary>OWASP's figure for PBKDF2-HMAC-SHA512; about a quarter of a second.</summary>
+    public const int StandardPasswordIterations = 210_000;
+
+    /// <summary>What hashing a password costs. Lower only in tests.</summary>
+    public int PasswordIterations { get; init; } = StandardPasswordIterations;
 
     /// <summary>How long a session lives, whatever happens.</summary>
     public TimeSpan SessionLifetime { get; init; } = TimeSpan.FromDays(30);

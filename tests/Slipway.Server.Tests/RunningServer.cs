@@ -21,6 +21,10 @@ public sealed class RunningServer : IAsyncLifetime
 
     public HttpClient Client { get; private set; } = null!;
 
+    public string DataFolder => folder.Path;
+
+    public Npgsql.NpgsqlDataSource Database => database!.Database.Source;
+
     public ValueTask InitializeAsync() => StartAsync(TestEndpoints.Map);
 
     internal async ValueTask StartAsync(Action<WebApplication> extend, params (string Key, string Value)[] settings)
@@ -39,7 +43,8 @@ public sealed class RunningServer : IAsyncLifetime
             throw new InvalidOperationException(string.Join("; ", loaded.Faults));
         }
 
-        Server = await SlipwayServer.StartAsync(loaded.Configuration, new DataFolder(folder.Path, null), TimeProvider.System, extend, cancellationToken);
+        var configuration = loaded.Configuration with { Sessions = loaded.Configuration.Sessions with { PasswordIterations = 1000 } };
+        Server = await SlipwayServer.StartAsync(configuration, new DataFolder(folder.Path, null), TimeProvider.System, extend, cancellationToken);
         Client = new HttpClient { BaseAddress = Server.Url };
     }
 

@@ -53,7 +53,11 @@ internal sealed record ContentConfiguration(long ReserveBytes);
 /// <param name="Hosts">Host name to <c>org/cache</c>: that cache is served at the root of the host.</param>
 internal sealed record NixConfiguration(IReadOnlyDictionary<string, string> Hosts);
 
-internal sealed record SessionsConfiguration(TimeSpan Lifetime);
+internal sealed record SessionsConfiguration(TimeSpan Lifetime)
+{
+    /// <summary>Not a key: no operator should lower it. Tests do, who make a hundred users.</summary>
+    public int PasswordIterations { get; init; } = Slipway.Tenancy.TenancyOptions.StandardPasswordIterations;
+}
 
 internal sealed record KeysConfiguration(TimeSpan DefaultLifetime, TimeSpan MaxLifetime);
 

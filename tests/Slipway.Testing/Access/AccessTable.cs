@@ -5,7 +5,10 @@ using Microsoft.AspNetCore.Routing;
 namespace Slipway.Testing;
 
 /// <summary>What one cell sends. <paramref name="Token"/> replaces the actor's usual credential.</summary>
-public sealed record PreparedCall(string Path, string? Body = null, string? IfMatch = null, string? Token = null);
+public sealed record PreparedCall(string Path, string? Body = null, string? IfMatch = null, string? Token = null)
+{
+    public IReadOnlyList<(string Name, string Value)> Headers { get; init; } = [];
+}
 
 /// <summary>One route in an access table.</summary>
 /// <param name="Expected">Twelve statuses in the order of <see cref="Actor"/>.</param>
@@ -42,7 +45,7 @@ public static class AccessTable
                 var call = await row.Prepare(world, actor, cancellationToken);
                 var token = call.Token ?? await world.TokenAsync(actor, row.Scope, cancellationToken);
                 using var response = await world.Client.CallAsync(
-                    row.Method, call.Path, token, call.Body, cancellationToken, call.IfMatch is null ? [] : [("If-Match", call.IfMatch)]);
+                    row.Method, call.Path, token, call.Body, cancellationToken, [.. call.Headers, .. call.IfMatch is { } version ? [("If-Match", version)] : Array.Empty<(string, string)>()]);
                 if ((int)response.StatusCode != expected[(int)actor])
                 {
                     var text = response.IsSuccessStatusCode ? "" : await response.Content.ReadAsStringAsync(cancellationToken);
