@@ -1,4 +1,3 @@
-
 namespace Slipway.Api;
 
 /// <summary>

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Text.Json;
 using Shouldly;
 using Slipway.Cli.Shell;
@@ -133,5 +134,31 @@ public sealed class UsageTests
         cli.Variables["CLICOLOR_FORCE"] = "1";
         await cli.RunAsync("--help");
         cli.Out.ShouldContain("\e[");
+    }
+
+    [Fact]
+    public void Every_verb_argument_and_option_says_what_it_is_for()
+    {
+        var mute = new List<string>();
+        var verbs = 0;
+        Look(CommandTree.BuildAll(), "slipway");
+        verbs.ShouldBeGreaterThan(40);
+        mute.ShouldBeEmpty("give it a description: it is all that --help can show");
+
+        void Look(Command command, string path)
+        {
+            verbs += command is Verb ? 1 : 0;
+            if (string.IsNullOrWhiteSpace(command.Description))
+            {
+                mute.Add(path);
+            }
+
+            mute.AddRange(command.Arguments.Where(argument => string.IsNullOrWhiteSpace(argument.Description)).Select(argument => $"{path} {argument.Name}"));
+            mute.AddRange(command.Options.Where(option => string.IsNullOrWhiteSpace(option.Description)).Select(option => $"{path} {option.Name}"));
+            foreach (var sub in command.Subcommands)
+            {
+                Look(sub, $"{path} {sub.Name}");
+            }
+        }
     }
 }
