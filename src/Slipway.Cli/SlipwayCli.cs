@@ -42,7 +42,9 @@ internal static class SlipwayCli
         using var run = new Invocation(parse, environment, terminal);
         try
         {
-            return await verb.RunAsync(run, cancellationToken);
+            var exit = await verb.RunAsync(run, cancellationToken);
+            run.ShowNextSteps();
+            return exit;
         }
         catch (Exception exception) when (ErrorReport.Knows(exception, cancellationToken))
         {

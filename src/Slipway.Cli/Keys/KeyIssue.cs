@@ -50,12 +50,12 @@ internal sealed class KeyIssue : Verb
             + $"ends {Figures.Since(issued.Key.ExpiresAt, run.Now)}");
         if (!run.Json && run.Environment.ErrorIsTerminal)
         {
-            run.Terminal.Warn("this is the only time the secret is shown");
+            run.Terminal.Warn("the secret is shown only this once");
         }
 
         if (Lacks(issued.Key.Scopes, "nix:push:", "nix:query:") is { } target)
         {
-            run.Terminal.Warn($"slipway push also asks what is missing: that takes --scope 'nix:query:{Printable.Text(target)}' too (stock nix copy does without)");
+            run.Terminal.Warn($"it can't do slipway push, only nix copy: add --scope 'nix:query:{Printable.Text(target)}'");
         }
 
         run.Next("SLIPWAY_TOKEN=… slipway push CACHE PATH", "in CI");

@@ -104,7 +104,7 @@ internal sealed class PushPaths : Verb
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             run.Terminal.Say($"stopped: {progress.PlainLine()}");
-            run.Terminal.Next($"slipway push {org}/{name} {string.Join(' ', run.Get(paths))}", "goes on from here");
+            run.Terminal.Next([($"slipway push {org}/{name} {string.Join(' ', run.Get(paths))}", "goes on from here")]);
             return await work;
         }
     }
@@ -170,8 +170,8 @@ internal sealed class PushPaths : Verb
 
         run.Done(pushed.Count == 0
             ? $"{org}/{name} has {(closure.Count == 1 ? "it" : string.Create(CultureInfo.InvariantCulture, $"all {Figures.Count(closure.Count)} paths"))} already"
-            : $"pushed {Figures.Count(pushed.Count, "path")} ({Figures.Bytes(bytes)}) to {org}/{name} in {Figures.Duration(took)}, "
-                + $"{Figures.Bytes(bytes / Math.Max(took.TotalSeconds, 0.001))}/s");
+            : $"pushed {Figures.Count(pushed.Count, "path")} ({Figures.Bytes(bytes)}) to {org}/{name} in {Figures.Duration(took)}"
+                + (bytes >= 1 << 20 ? $", {Figures.Bytes(bytes / Math.Max(took.TotalSeconds, 0.001))}/s" : ""));
     }
 
     /// <summary>The root in <c>local?root=/folder</c> (with <c>&amp;…</c> after it perhaps).</summary>

@@ -8,7 +8,7 @@ namespace Slipway.Cli.Push;
 /// <summary>
 /// How far a push is. On a terminal two lines are redrawn in place:
 /// <code>
-/// ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌  74 %  1.4 GiB of 1.9 GiB  184 MiB/s  3 s left
+/// ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌  74 %   1.4 GiB of 1.9 GiB   184 MiB/s          3 s left
 /// 1,204 of 2,001 paths  glibc-2.35-224
 /// </code>
 /// elsewhere a plain line comes every ten seconds.
@@ -16,10 +16,25 @@ namespace Slipway.Cli.Push;
 internal sealed class PushProgress(Terminal terminal, long totalBytes, int totalPaths, int bundles)
 {
     private static readonly TimeSpan Redraw = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan Measuring = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan PlainEvery = TimeSpan.FromSeconds(10);
 
+    /// <summary>What a path costs beside its bytes, in bytes: measured, 2,001 tiny paths take as long as some 60 MiB in one.</summary>
+    private const long PathCost = 32 << 10;
+
+    private const int LeastBar = 10;
+    private const int MostBar = 40;
+
+    /// <summary><c>  99.9 MiB/s</c> and <c>  59 min 59 s left</c>.</summary>
+    private const int RateWidth = 12;
+    private const int LeftWidth = 18;
+
     private readonly long started = terminal.Environment.Time.GetTimestamp();
-    private readonly Rate rate = new();
+    private readonly Rate rate = new(TimeSpan.FromSeconds(3));
+    private readonly Rate steadyRate = new(TimeSpan.FromSeconds(15));
+    private TimeSpan figuresAt = TimeSpan.MinValue;
+    private string rateShown = "";
+    private string leftShown = "";
     private long bytes;
     private int paths;
     private int bundlesDone;
@@ -100,12 +115,20 @@ internal sealed class PushProgress(Terminal terminal, long totalBytes, int total
     {
         var style = terminal.ErrorStyle;
         var done = Interlocked.Read(ref bytes);
-        var speed = rate.At(Elapsed, done);
         var allRead = done >= totalBytes;
-        var left = allRead ? "" : speed > 0 ? $"  {Figures.Duration(TimeSpan.FromSeconds(Math.Min((totalBytes - done) / speed, 359_999)))} left" : "";
-        var figures = string.Create(CultureInfo.InvariantCulture, $"{Percent(done),4} %  {Figures.Bytes(done)} of {Figures.Bytes(totalBytes)}  {Figures.Bytes(speed)}/s{left}");
-        var room = Math.Clamp(width - figures.Length - 1, 10, 50);
-        var filled = totalBytes == 0 ? room : (int)(room * Math.Clamp(done / (double)totalBytes, 0, 1));
+        Measure(done);
+        // Every figure has a column of its own width, so that nothing moves when it changes; what has no room is left out.
+        var figures = string.Create(CultureInfo.InvariantCulture, $"{Percent(done),4} %  {Figures.Bytes(done),8} of {Figures.Bytes(totalBytes)}");
+        var room = Math.Clamp(width - figures.Length - RateWidth - LeftWidth - 1, LeastBar, MostBar);
+        foreach (var (text, columns) in ((string, int)[])[(rateShown, RateWidth), (allRead ? "" : leftShown, LeftWidth)])
+        {
+            if (room + figures.Length + columns < width)
+            {
+                figures += text.PadLeft(columns);
+            }
+        }
+
+        var filled = (int)(room * Share(done));
         var bar = style.Cyan(new string('━', filled)) + style.Dim(new string('╌', room - filled));
 
         var count = $"{Figures.Count(paths)} of {Figures.Count(totalPaths, "path")}";
@@ -114,10 +137,32 @@ internal sealed class PushProgress(Terminal terminal, long totalBytes, int total
             : Volatile.Read(ref current);
         var space = Math.Max(0, width - count.Length - 3);
         doing = Printable.Text(doing.Length <= space ? doing : string.Concat(doing.AsSpan(0, Math.Max(0, space - 1)), "…"));
-        return (bar + figures, $"{style.Bold(count)}  {(trouble is null ? style.Dim(doing) : style.Yellow(doing))}");
+        return (bar + figures.TrimEnd(), $"{style.Bold(count)}  {(trouble is null ? style.Dim(doing) : style.Yellow(doing))}");
     }
 
-    private int Percent(long done) => totalBytes == 0 ? 100 : (int)(100 * Math.Clamp(done / (double)totalBytes, 0, 1));
+    /// <summary>Twice a second: figures that change with every frame can't be read.</summary>
+    private void Measure(long done)
+    {
+        var now = Elapsed;
+        if (figuresAt != TimeSpan.MinValue && now - figuresAt < Measuring)
+        {
+            return;
+        }
+
+        figuresAt = now;
+        var speed = rate.At(now, done);
+        var steady = steadyRate.At(now, Work(done));
+        rateShown = speed > 0 ? $"{Figures.Bytes(speed)}/s" : "";
+        leftShown = steady > 0 ? $"{Figures.Duration(TimeSpan.FromSeconds(Math.Clamp(Math.Ceiling((TotalWork - Work(done)) / steady), 1, 359_999)), wholeSeconds: true)} left" : "";
+    }
+
+    private int Percent(long done) => (int)(100 * Share(done));
+
+    private long TotalWork => totalBytes + (PathCost * totalPaths);
+
+    private double Share(long done) => TotalWork == 0 ? 1 : Math.Clamp(Work(done) / (double)TotalWork, 0, 1);
+
+    private long Work(long done) => done + (PathCost * Volatile.Read(ref paths));
 
     private void Draw()
     {
@@ -149,17 +194,15 @@ internal sealed class PushProgress(Terminal terminal, long totalBytes, int total
         }
     }
 
-    /// <summary>Bytes a second over the last three seconds or so: steady to read, and quick to notice a stall.</summary>
-    internal sealed class Rate
+    /// <summary>Bytes a second over the last while: a short one notices a stall, a long one is steady.</summary>
+    internal sealed class Rate(TimeSpan window)
     {
-        private static readonly TimeSpan Window = TimeSpan.FromSeconds(3);
-
         private readonly Queue<(TimeSpan At, long Bytes)> samples = new();
 
         public double At(TimeSpan now, long bytes)
         {
             samples.Enqueue((now, bytes));
-            while (samples.Count > 2 && now - samples.Peek().At > Window)
+            while (samples.Count > 2 && now - samples.Peek().At > window)
             {
                 samples.Dequeue();
             }

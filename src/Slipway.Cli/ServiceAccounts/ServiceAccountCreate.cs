@@ -28,7 +28,7 @@ internal sealed class ServiceAccountCreate : Verb
             where, new CreateServiceAccountRequest(run.Get(name), run.Get(role) ?? "member"), cancellationToken);
         run.Write(account, json => json.ServiceAccount, one => one.Name, _ => { });
         run.Done($"created service account {account.Name} ({account.Role} of {where})");
-        run.Next($"slipway key issue ci-push --service-account {account.Name} --org {where} --scope nix:push:{where}/*", "a key for it");
+        run.Next($"slipway key issue ci-push --service-account {account.Name} --org {where} --scope 'nix:push:{where}/*' --scope 'nix:query:{where}/*'", "a key for it");
         return ExitCodes.Ok;
     }
 }

@@ -56,9 +56,17 @@ internal static class ErrorReport
 
     private static IReadOnlyList<string> Tries(Problem problem) => problem.Code switch
     {
-        _ when problem.Hint is { } hint => [hint],
+        // Before the server's own hint, which speaks to every kind of client.
         ProblemCodes.SignInRequired or ProblemCodes.CredentialInvalid or ProblemCodes.CredentialExpired or ProblemCodes.CredentialRevoked =>
-            ["slipway login --user NAME"],
+            ["slipway login --user NAME", "slipway login --local   (when the server runs on this machine)"],
+        _ when problem.Hint is { } hint => [hint],
+        ProblemCodes.NotFound when problem.Instance?.Split('/') is ["", "v1", "orgs", var org, var kind, ..] => kind switch
+        {
+            "caches" => [$"slipway cache list --org {org}", "slipway org list"],
+            "service-accounts" => [$"slipway service-account list --org {org}"],
+            _ => [],
+        },
+        ProblemCodes.NotFound when problem.Instance?.StartsWith("/v1/orgs/", StringComparison.Ordinal) == true => ["slipway org list"],
         ProblemCodes.SessionRequired => ["slipway login --user NAME   (a key may not do this, a session may)"],
         ProblemCodes.ScopeMissing => ["slipway key scopes", "slipway key issue NAME --scope SCOPE"],
         ProblemCodes.Forbidden => ["slipway whoami   (shows your roles)"],
@@ -94,7 +102,7 @@ internal static class ErrorReport
 
         foreach (var line in tries)
         {
-            error.WriteLine($"{style.Dim("try:")} {style.Cyan(Printable.Text(line))}");
+            error.WriteLine($"{style.Dim("try:")} {style.Cyan(Printable.Text(terminal.AsTyped(line)))}");
         }
 
         if (requestId is not null)

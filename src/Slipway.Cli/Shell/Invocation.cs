@@ -13,6 +13,7 @@ internal sealed class Invocation(ParseResult parse, CliEnvironment environment, 
 {
     private Connection? connection;
     private SlipwayClient? client;
+    private readonly List<(string Command, string Why)> nextSteps = [];
 
     public CliEnvironment Environment { get; } = environment;
 
@@ -139,13 +140,16 @@ internal sealed class Invocation(ParseResult parse, CliEnvironment environment, 
         }
     }
 
+    /// <summary>A next step to copy; all are shown together when the command has ended well.</summary>
     public void Next(string command, string why)
     {
         if (!Json && Environment.ErrorIsTerminal)
         {
-            Terminal.Next(command, why);
+            nextSteps.Add((command, why));
         }
     }
+
+    public void ShowNextSteps() => Terminal.Next(nextSteps);
 
     /// <summary>Asks for a secret, or reads it from stdin when <paramref name="fromStdin"/>; never from a flag's value.</summary>
     public string Secret(string prompt, bool fromStdin, string stdinFlag)

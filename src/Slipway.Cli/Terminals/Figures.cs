@@ -24,8 +24,9 @@ internal static class Figures
     /// <summary>One thing, or several: <c>1 path</c>, <c>2,001 paths</c>.</summary>
     public static string Count(long count, string one) => count == 1 ? $"1 {one}" : $"{Count(count)} {one}s";
 
-    public static string Duration(TimeSpan time) => time switch
+    public static string Duration(TimeSpan time, bool wholeSeconds = false) => time switch
     {
+        { TotalSeconds: < 99.5 } when wholeSeconds => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0} s"),
         { TotalSeconds: < 0.95 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0} ms"),
         { TotalSeconds: < 9.95 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.0} s"),
         { TotalSeconds: < 99.5 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0} s"),
