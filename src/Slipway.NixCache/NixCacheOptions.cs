@@ -21,11 +21,11 @@ public sealed record NixCacheOptions
     /// <summary>Bytes that uploads of archives leave free on the data folder's disk: the database lies there too.</summary>
     public long ReserveBytes { get; init; } = 1L << 30;
 
-    /// <summary>Largest NAR, uncompressed. 64 GiB: the largest packages in nixpkgs (CUDA) are about 10 GiB.</summary>
+    /// <summary>Largest NAR, both as sent and as unpacked. 64 GiB: the largest packages in nixpkgs (CUDA) are about 10 GiB.</summary>
     public long MaxNarBytes { get; init; } = 64L << 30;
 
-    /// <summary>Largest compressed NAR or archive.</summary>
-    public long MaxFileBytes { get; init; } = 64L << 30;
+    /// <summary>Largest push archive.</summary>
+    public long MaxArchiveBytes { get; init; } = 64L << 30;
 
     /// <summary>Largest narinfo: room for the 10,000 references <c>NarInfo</c> allows, at most 211 + 34 characters each.</summary>
     public int MaxNarInfoBytes { get; init; } = 2 << 20;

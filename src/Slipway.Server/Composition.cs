@@ -70,7 +70,7 @@ internal static class Composition
             ReserveBytes = configuration.Content.ReserveBytes,
             Hosts = configuration.Nix.Hosts,
             MaxNarBytes = configuration.Limits.NarBytes,
-            MaxFileBytes = configuration.Limits.ArchiveBytes,
+            MaxArchiveBytes = configuration.Limits.ArchiveBytes,
             MaxNarInfoBytes = (int)configuration.Limits.NarinfoBytes,
             MaxConcurrentIngests = configuration.Limits.ConcurrentIngests,
         });

@@ -117,7 +117,7 @@ internal sealed class ArchiveEndpoints(
             throw new ApiException(StatusCodes.Status400BadRequest, ProblemCodes.InvalidRequest, $"The header {ArchiveFormat.UploadOffsetHeader} must say at which byte this request starts.");
         }
 
-        if (http.Request.ContentLength > options.MaxFileBytes - offset)
+        if (http.Request.ContentLength > options.MaxArchiveBytes - offset)
         {
             throw TooLarge();
         }
@@ -169,7 +169,7 @@ internal sealed class ArchiveEndpoints(
 
                 foreach (var segment in read.Buffer)
                 {
-                    if (file.Length + segment.Length > options.MaxFileBytes)
+                    if (file.Length + segment.Length > options.MaxArchiveBytes)
                     {
                         throw TooLarge();
                     }
@@ -241,7 +241,7 @@ internal sealed class ArchiveEndpoints(
         new(StatusCodes.Status507InsufficientStorage, ProblemCodes.StoreFull, "The server's disk has no room for this upload.", "What arrived is kept; go on when its operator has made room.");
 
     private ApiException TooLarge() =>
-        new(StatusCodes.Status413PayloadTooLarge, ProblemCodes.TooLarge, $"An archive may have up to {options.MaxFileBytes:N0} bytes.");
+        new(StatusCodes.Status413PayloadTooLarge, ProblemCodes.TooLarge, $"An archive may have up to {options.MaxArchiveBytes:N0} bytes.");
 }
 
 /// <summary>A row of nix_archive.</summary>

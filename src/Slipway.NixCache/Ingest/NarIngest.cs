@@ -48,16 +48,14 @@ internal sealed class NarIngest : IAsyncDisposable
     private readonly NarParser parser = new();
     private readonly ReferenceScanner scanner = new();
     private readonly byte[] buffer = ArrayPool<byte>.Shared.Rent(BufferBytes);
-    private readonly long maxNarBytes;
-    private readonly long maxFileBytes;
+    private readonly long maxBytes;
 
     private NarIngest(IContentUpload upload, CompressionFormat compression, NixCacheOptions options)
     {
         this.upload = upload;
         this.compression = compression;
         decompressor = Decompressor.Create(compression, new DecompressionLimits(MaxWindowLog: 27, MaxMemoryBytes: 128 << 20));
-        maxNarBytes = options.MaxNarBytes;
-        maxFileBytes = options.MaxFileBytes;
+        maxBytes = options.MaxNarBytes;
     }
 
     public static async ValueTask<NarIngest> BeginAsync(
@@ -68,9 +66,9 @@ internal sealed class NarIngest : IAsyncDisposable
     /// <exception cref="NarRejectedException">The bytes are not what they have to be.</exception>
     public async ValueTask AppendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
-        if (upload.BytesWritten + bytes.Length > maxFileBytes)
+        if (upload.BytesWritten + bytes.Length > maxBytes)
         {
-            throw NarRejectedException.TooLarge($"The file is larger than the {maxFileBytes:N0} bytes this server accepts.");
+            throw NarRejectedException.TooLarge($"The file is larger than the {maxBytes:N0} bytes this server accepts.");
         }
 
         await upload.WriteAsync(bytes, cancellationToken);
@@ -161,9 +159,9 @@ internal sealed class NarIngest : IAsyncDisposable
             var step = decompressor.Decompress(input, buffer.AsSpan(0, BufferBytes));
             var nar = buffer.AsSpan(0, step.Written);
             // Checked as it grows, so that a bomb costs no more than the limit.
-            if (parser.Size + nar.Length > maxNarBytes)
+            if (parser.Size + nar.Length > maxBytes)
             {
-                throw NarRejectedException.TooLarge($"The NAR is larger than the {maxNarBytes:N0} bytes this server accepts.");
+                throw NarRejectedException.TooLarge($"The NAR is larger than the {maxBytes:N0} bytes this server accepts.");
             }
 
             narHash.AppendData(nar);

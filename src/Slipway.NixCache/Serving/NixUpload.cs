@@ -88,9 +88,9 @@ internal sealed partial class NixUpload(
     {
         var cancellationToken = http.RequestAborted;
         var length = http.Request.ContentLength;
-        if (length > options.MaxFileBytes)
+        if (length > options.MaxNarBytes)
         {
-            throw NarRejectedException.TooLarge($"The file has {length:N0} bytes; this server accepts up to {options.MaxFileBytes:N0}.");
+            throw NarRejectedException.TooLarge($"The file has {length:N0} bytes; this server accepts up to {options.MaxNarBytes:N0}.");
         }
 
         var index = await cache.IndexAsync(cancellationToken);
