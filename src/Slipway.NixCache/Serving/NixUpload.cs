@@ -175,7 +175,7 @@ internal sealed partial class NixUpload(
         await using (var body = Decoded(http))
         {
             var buffer = new byte[64 << 10];
-            for (int read; (read = await body.ReadAsync(buffer, cancellationToken)) > 0;)
+            for (int read; (read = await ReadDecodedAsync(body, buffer, cancellationToken)) > 0;)
             {
                 if (upload.BytesWritten + read > options.MaxLogBytes)
                 {
@@ -282,7 +282,7 @@ internal sealed partial class NixUpload(
         await using var body = Decoded(http);
         using var text = new MemoryStream();
         var buffer = new byte[16 << 10];
-        for (int read; (read = await body.ReadAsync(buffer, http.RequestAborted)) > 0;)
+        for (int read; (read = await ReadDecodedAsync(body, buffer, http.RequestAborted)) > 0;)
         {
             if (text.Length + read > maxBytes)
             {
@@ -304,6 +304,18 @@ internal sealed partial class NixUpload(
         "deflate" => new ZLibStream(http.Request.Body, CompressionMode.Decompress),
         var other => throw NarRejectedException.UnsupportedEncoding(other),
     };
+
+    private static async ValueTask<int> ReadDecodedAsync(Stream body, Memory<byte> buffer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await body.ReadAsync(buffer, cancellationToken);
+        }
+        catch (Exception exception) when (exception is InvalidDataException || (exception is InvalidOperationException && body is BrotliStream))
+        {
+            throw NarRejectedException.Because("The body is not in the encoding its Content-Encoding names.", exception);
+        }
+    }
 
     private static void MarkBodyRead(HttpContext http) => http.Items[typeof(NixUpload)] = true;
 
