@@ -131,9 +131,10 @@ internal sealed class ArchiveEndpoints(
 
         http.Features.GetRequiredFeature<IHttpMaxRequestBodySizeFeature>().MaxRequestBodySize = null;
         await ReceiveAsync(http, file, cancellationToken);
-        if (!await authenticator.StillValidAsync(caller, cancellationToken))
+        var decision = await authenticator.DecideAgainAsync(caller, NixPermissions.Push, org, cacheName, cancellationToken);
+        if (!decision.IsAllowed)
         {
-            throw new ApiException(StatusCodes.Status401Unauthorized, ProblemCodes.CredentialRevoked, "The credential of this upload was revoked while it ran.");
+            throw decision.ToException();
         }
 
         if (!complete)

@@ -12,7 +12,7 @@ internal sealed class NarRejectedException : Exception
 
     public static NarRejectedException TooLarge(string message) => new(413, message, null);
 
-    public static NarRejectedException Revoked() => new(403, "The key or session of this upload was revoked while it ran.", null);
+    public static NarRejectedException NoLongerAllowed(string reason) => new(403, $"The right to push was lost while this upload ran. {reason}", null);
 
     public static NarRejectedException UnsupportedEncoding(string encoding) =>
         new(415, $"Content-Encoding '{encoding}' is not supported: use gzip, br, deflate or none.", null);

@@ -113,7 +113,7 @@ internal sealed partial class NixUpload(
         await using var ingest = await NarIngest.BeginAsync(store, route.Compression, length, options, cancellationToken);
         MarkBodyRead(http);
         await ingest.AppendAllAsync(http.Request.BodyReader, cancellationToken);
-        await RequireStillAllowedAsync(caller, cancellationToken);
+        await RequireStillAllowedAsync(cache, caller, cancellationToken);
         var nar = await ingest.CommitAsync(route.FileHash, cancellationToken);
         await using (var connection = await database.OpenAsync(cancellationToken))
         {
@@ -157,7 +157,7 @@ internal sealed partial class NixUpload(
             throw NarRejectedException.Because($"{claimed.Url} has not been uploaded to {cache.Settings.FullName}; send the NAR before its narinfo.");
         }
 
-        await RequireStillAllowedAsync(caller, cancellationToken);
+        await RequireStillAllowedAsync(cache, caller, cancellationToken);
         metrics.Added(await publisher.PublishAsync(cache, [new PathClaim(claimed, nar)], caller.Origin(http), cancellationToken));
         http.Response.StatusCode = StatusCodes.Status201Created;
     }
@@ -186,6 +186,7 @@ internal sealed partial class NixUpload(
             }
         }
 
+        await RequireStillAllowedAsync(cache, caller, cancellationToken);
         var size = upload.BytesWritten;
         var digest = await upload.CommitAsync(null, cancellationToken);
         await changes.CommitAsync(caller.Origin(http), async (change, token) =>
@@ -236,6 +237,7 @@ internal sealed partial class NixUpload(
             throw NarRejectedException.Because($"outPath '{outPath}' is not a path of {cache.Settings.FullName}; push the path first.");
         }
 
+        await RequireStillAllowedAsync(cache, caller, cancellationToken);
         var body = System.Text.Encoding.UTF8.GetString(text);
         var stored = await changes.CommitAsync(caller.Origin(http), async (change, token) =>
         {
@@ -262,12 +264,16 @@ internal sealed partial class NixUpload(
         http.Response.StatusCode = StatusCodes.Status201Created;
     }
 
-    /// <summary>A key revoked while its upload was running does not get to finish it.</summary>
-    private async Task RequireStillAllowedAsync(Caller caller, CancellationToken cancellationToken)
+    /// <summary>
+    /// Asked between the last byte and the commit: a key revoked, or a member removed, while the upload was running does not get to
+    /// finish it.
+    /// </summary>
+    private async Task RequireStillAllowedAsync(ServedCache cache, Caller caller, CancellationToken cancellationToken)
     {
-        if (!await authenticator.StillValidAsync(caller, cancellationToken))
+        var decision = await authenticator.DecideAgainAsync(caller, NixPermissions.Push, cache.Settings.Org, cache.Settings.Name, cancellationToken);
+        if (!decision.IsAllowed)
         {
-            throw NarRejectedException.Revoked();
+            throw NarRejectedException.NoLongerAllowed(decision.Reason);
         }
     }
 

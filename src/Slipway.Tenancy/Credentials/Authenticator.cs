@@ -107,9 +107,10 @@ public sealed class Authenticator
         return LoadAndJudgeAsync(token.Kind, token.Id.ToString(), secretHash, cancellationToken);
     }
 
-    /// <summary>Whether the credential behind <paramref name="caller"/> still is good: for uploads and streams that outlive the first check.</summary>
-    public async ValueTask<bool> StillValidAsync(Caller caller, CancellationToken cancellationToken) =>
-        await RefreshAsync(caller, cancellationToken) is { IsAnonymous: false };
+    /// <summary>Decides once more, with what <paramref name="caller"/> may do by now: for uploads that outlive the first decision.</summary>
+    public async ValueTask<AccessDecision> DecideAgainAsync(
+        Caller caller, Permission permission, string? org, string? resource, CancellationToken cancellationToken) =>
+        (await RefreshAsync(caller, cancellationToken)).Decide(permission, org, resource);
 
     /// <summary>Drops everything remembered. Called after the commit of every change to an identity.</summary>
     public void Forget()
