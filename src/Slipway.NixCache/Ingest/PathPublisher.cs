@@ -174,10 +174,11 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, Cache
     {
         var current = StoredNarInfo.Read(existing.NarInfo);
         var settings = cache.Settings;
-        if (current.NarHash != claim.Claimed.NarHash)
+        // What signatures cover: the name, the contents and the references.
+        if (current.Fingerprint() != claim.Claimed.Fingerprint())
         {
             throw NarRejectedException.Conflict(
-                $"{current.StorePath.FullPath} is in {settings.FullName} already, with other contents ({current.NarHash}). The first push of a path "
+                $"{current.StorePath.FullPath} is in {settings.FullName} already, with another name, other contents or other references ({current.NarHash}). The first push of a path "
                 + "stays; remove it first to replace it: slipway path rm.");
         }
 
