@@ -2,6 +2,7 @@ using Dapper;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
+using Npgsql;
 using Slipway.Api;
 using Slipway.Data;
 using Slipway.NixCache.Formats;
@@ -85,7 +86,32 @@ internal sealed class PathEndpoints(Database database, CacheDirectory caches, Ch
         var cache = Find(org, cacheName);
         var index = await cache.IndexAsync(cancellationToken);
         var hash = Hash(hashText);
-        var removed = await changes.CommitAsync(http.GetCaller().Origin(http), async (change, token) =>
+        (List<byte[]> Hashes, List<byte[]> Nars) removed;
+        try
+        {
+            removed = await RemoveRowsAsync(cache, hashText, hash, withReferrers, http, cancellationToken);
+        }
+        catch (PostgresException exception) when (exception.SqlState == PostgresErrorCodes.ForeignKeyViolation)
+        {
+            throw ApiException.Conflict("A path that needs it was pushed at this moment.", "Ask again: the answer names what needs it.");
+        }
+
+        foreach (var gone in removed.Hashes)
+        {
+            index.Remove(new StorePathHash(gone));
+        }
+
+        foreach (var nar in removed.Nars)
+        {
+            index.RemoveNar(Content.Digest.FromBytes(nar));
+        }
+
+        return TypedResults.NoContent();
+    }
+
+    private async Task<(List<byte[]> Hashes, List<byte[]> Nars)> RemoveRowsAsync(
+        ServedCache cache, string hashText, StorePathHash hash, bool withReferrers, HttpContext http, CancellationToken cancellationToken) =>
+        await changes.CommitAsync(http.GetCaller().Origin(http), async (change, token) =>
         {
             var rows = (await change.Connection.QueryAsync<(byte[] Hash, string Name, byte[] FileHash)>(new CommandDefinition(
                 """
@@ -99,7 +125,7 @@ internal sealed class PathEndpoints(Database database, CacheDirectory caches, Ch
                 new { cacheId = cache.Settings.Id, hash = hash.ToArray() }, change.Transaction, cancellationToken: token))).AsList();
             if (rows.Count == 0)
             {
-                throw ApiException.NotFound($"path {hashText} in {org}/{cacheName}");
+                throw ApiException.NotFound($"path {hashText} in {cache.Settings.FullName}");
             }
 
             var referrers = rows.Where(row => !row.Hash.AsSpan().SequenceEqual(hash.AsSpan())).Select(row => $"{new StorePathHash(row.Hash)}-{row.Name}").ToList();
@@ -135,18 +161,6 @@ internal sealed class PathEndpoints(Database database, CacheDirectory caches, Ch
 
             return (Hashes: hashes, Nars: nars.AsList());
         }, cancellationToken);
-        foreach (var gone in removed.Hashes)
-        {
-            index.Remove(new StorePathHash(gone));
-        }
-
-        foreach (var nar in removed.Nars)
-        {
-            index.RemoveNar(Content.Digest.FromBytes(nar));
-        }
-
-        return TypedResults.NoContent();
-    }
 
     private ServedCache Find(string org, string cache) => caches.Find(org, cache) ?? throw ApiException.NotFound($"cache {org}/{cache}");
 

@@ -67,6 +67,10 @@ internal sealed partial class NixUpload(
             metrics.Rejected();
             await PlainText.AnswerAsync(http, exception.Status, exception.Message);
         }
+        catch (PostgresException exception) when (exception.SqlState == PostgresErrorCodes.ForeignKeyViolation)
+        {
+            await PlainText.AnswerAsync(http, StatusCodes.Status409Conflict, $"{cache.Settings.FullName} was removed while this was uploaded.");
+        }
         catch (Exception exception) when (exception is NpgsqlException or ContentStoreException { Failure: ContentFailure.Unavailable } && HasReadBody(http))
         {
             // Ours, not the client's, and still no 5xx: see the remarks on NixProtocol. Nothing of the upload is visible.
