@@ -66,7 +66,8 @@ internal sealed partial class ProblemAnswers(RequestDelegate next, ILogger<Probl
 
     private async Task AnswerAsync(HttpContext http, Exception failure)
     {
-        if (http.RequestAborted.IsCancellationRequested && failure is OperationCanceledException or IOException or ConnectionResetException)
+        // A reset can be seen by the reader of the body before the request counts as aborted.
+        if (failure is ConnectionResetException || (http.RequestAborted.IsCancellationRequested && failure is OperationCanceledException or IOException))
         {
             // The client is gone: nobody to answer, nothing wrong with us.
             Log.ClientLeft(logger, http.Request.Method, http.Request.Path.Value);
