@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Dapper;
 using Npgsql;
 using Slipway.Content;
+using Slipway.Data;
 using Slipway.NixCache.Formats;
 using Slipway.Tenancy;
 
@@ -19,7 +20,7 @@ internal sealed record PathClaim(NarInfo Claimed, VerifiedNar Nar);
 /// pushing another NAR under its name is refused. A path needs all its references in the same cache, which the database also
 /// enforces (foreign keys of nix_reference), so that a concurrent removal can't leave a hole.
 /// </remarks>
-internal sealed class PathPublisher(Changes changes, ContentStores stores, CacheDirectory caches, TimeProvider time)
+internal sealed class PathPublisher(Changes changes, ContentStores stores, CacheDirectory caches, Database database, TimeProvider time)
 {
     /// <summary>Signatures of other keys kept per path. More would only make every fetch slower.</summary>
     private const int MaxForeignSignatures = 16;
@@ -69,6 +70,7 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, Cache
             return 0;
         }
 
+        var removals = index.Removals;
         HashSet<StorePathHash> won;
         try
         {
@@ -87,9 +89,17 @@ internal sealed class PathPublisher(Changes changes, ContentStores stores, Cache
             index.Enter(hash, path.Entry);
         }
 
+        if (index.Removals != removals)
+        {
+            // A path may have been removed between its commit and its entry here, which would bring it back.
+            await index.ReadAgainAsync(database, settings.Id, won, cancellationToken);
+        }
+
         if (won.Count < added.Count)
         {
-            // Somebody pushed the same path in between: it counts as being there already, if it is the same.
+            // Somebody pushed the same path in between, or a commit of ours went through although its answer was lost: it counts
+            // as being there already, if it is the same.
+            await index.ReadAgainAsync(database, settings.Id, [.. added.Keys.Except(won)], cancellationToken);
             return won.Count + await PublishWithCurrentSettingsAsync(
                 cache, [.. claims.Where(claim => !won.Contains(claim.Claimed.StorePath.Hash))], origin, cancellationToken);
         }

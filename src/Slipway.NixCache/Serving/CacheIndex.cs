@@ -38,6 +38,7 @@ internal sealed class CacheIndex
 {
     private readonly ConcurrentDictionary<StorePathHash, PathEntry> paths = new();
     private readonly ConcurrentDictionary<Digest, NarEntry> nars = new();
+    private long removals;
 
     public int PathCount => paths.Count;
 
@@ -58,11 +59,47 @@ internal sealed class CacheIndex
         }
     }
 
-    public void Remove(StorePathHash hash) => paths.TryRemove(hash, out _);
+    /// <summary>How many removals there were. Who enters a path after its commit looks at it before and after.</summary>
+    public long Removals => Interlocked.Read(ref removals);
+
+    public void Remove(StorePathHash hash)
+    {
+        Interlocked.Increment(ref removals);
+        paths.TryRemove(hash, out _);
+    }
 
     public void EnterNar(Digest fileHash, NarEntry nar) => nars[fileHash] = nar;
 
     public void RemoveNar(Digest fileHash) => nars.TryRemove(fileHash, out _);
+
+    /// <summary>
+    /// Makes the index say of <paramref name="hashes"/> what the database says: after a commit whose answer was lost, or when paths
+    /// were removed while others were entered.
+    /// </summary>
+    public async Task ReadAgainAsync(Database database, Guid cacheId, IReadOnlyCollection<StorePathHash> hashes, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenAsync(cancellationToken);
+        var rows = await connection.QueryAsync<(byte[] Hash, byte[] NarInfo, byte[] FileHash, long FileSize, string Compression)>(new CommandDefinition(
+            """
+            select p.hash, p.narinfo, p.file_hash, n.file_size, n.compression
+            from nix_path p join nix_nar n on n.cache_id = p.cache_id and n.file_hash = p.file_hash
+            where p.cache_id = @cacheId and p.hash = any(@hashes)
+            """,
+            new { cacheId, hashes = hashes.Select(hash => hash.ToArray()).ToArray() }, cancellationToken: cancellationToken));
+        var gone = hashes.ToHashSet();
+        foreach (var row in rows)
+        {
+            var fileHash = Digest.FromBytes(row.FileHash);
+            gone.Remove(new StorePathHash(row.Hash));
+            EnterNar(fileHash, new NarEntry(row.FileSize, row.Compression));
+            Enter(new StorePathHash(row.Hash), PathEntry.Of(row.NarInfo, fileHash));
+        }
+
+        foreach (var hash in gone)
+        {
+            paths.TryRemove(hash, out _);
+        }
+    }
 
     public static async Task<CacheIndex> LoadAsync(Database database, Guid cacheId, CancellationToken cancellationToken)
     {
