@@ -9,13 +9,13 @@ namespace Slipway.Bench;
 /// <summary>The published server, in a data folder of its own.</summary>
 internal sealed class BenchedServer : IAsyncDisposable
 {
-    private readonly Process _process;
-    private readonly string _data;
+    private readonly Process process;
+    private readonly string data;
 
     private BenchedServer(Process process, string data, Uri url)
     {
-        _process = process;
-        _data = data;
+        this.process = process;
+        this.data = data;
         Url = url;
         AdminToken = File.ReadAllText(Path.Combine(data, "admin-token")).Trim();
         Postgres = PidIn("postmaster.pid");
@@ -33,7 +33,7 @@ internal sealed class BenchedServer : IAsyncDisposable
 
     public HttpClient Http { get; }
 
-    public int Pid => _process.Id;
+    public int Pid => process.Id;
 
     public int Postgres { get; }
 
@@ -83,9 +83,9 @@ internal sealed class BenchedServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();
-        await Shell.StopAsync(_process);
+        await Shell.StopAsync(process);
     }
 
     private int PidIn(string file) => int.Parse(
-        File.ReadLines(Directory.EnumerateFiles(_data, file, SearchOption.AllDirectories).Single()).First(), CultureInfo.InvariantCulture);
+        File.ReadLines(Directory.EnumerateFiles(data, file, SearchOption.AllDirectories).Single()).First(), CultureInfo.InvariantCulture);
 }

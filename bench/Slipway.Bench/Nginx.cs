@@ -5,11 +5,11 @@ namespace Slipway.Bench;
 /// <summary>nginx over a folder: the limit for reads, and by WebDAV the floor for writes (it stores what comes and checks nothing).</summary>
 internal sealed class Nginx : IAsyncDisposable
 {
-    private readonly Process _process;
+    private readonly Process process;
 
     private Nginx(Process process, Uri url, string files)
     {
-        _process = process;
+        this.process = process;
         Url = url;
         Files = files;
     }
@@ -20,7 +20,7 @@ internal sealed class Nginx : IAsyncDisposable
     public string Files { get; }
 
     /// <summary>The master; the worker is below it.</summary>
-    public int Pid => _process.Id;
+    public int Pid => process.Id;
 
     public static async Task<Nginx> StartAsync(string folder)
     {
@@ -64,5 +64,5 @@ internal sealed class Nginx : IAsyncDisposable
         return new Nginx(process, url, files);
     }
 
-    public async ValueTask DisposeAsync() => await Shell.StopAsync(_process);
+    public async ValueTask DisposeAsync() => await Shell.StopAsync(process);
 }

@@ -28,8 +28,8 @@ internal sealed class Pushes(BenchedServer server, Nginx nginx, string root, str
 {
     private const int Paths = 2001;
 
-    private readonly Random _random = new(2);
-    private int _made;
+    private readonly Random random = new(2);
+    private int made;
 
     /// <summary>Stock <c>nix copy</c> to us and to nginx, and <c>slipway push</c>; new paths in a new cache each time.</summary>
     public async Task<IReadOnlyList<SmallPushResult>> MeasureSmallAsync()
@@ -43,17 +43,17 @@ internal sealed class Pushes(BenchedServer server, Nginx nginx, string root, str
             var tree = await TreeAsync(environment);
             var netrc = Path.Combine(folder, "netrc");
             await File.WriteAllTextAsync(netrc, $"machine 127.0.0.1 login slipway password {server.Key}\n");
-            var byStock = await server.CreateCacheAsync($"stock{_made}");
+            var byStock = await server.CreateCacheAsync($"stock{made}");
             var one = await CostAsync(() => Shell.RunAsync(
                 "nix", ["copy", "--to", new Uri(server.Url, byStock.TrimEnd('/')) + "?compression=zstd", tree, "--option", "netrc-file", netrc], Fresh(environment)));
             var nginxCpu = Cpu.OfTree(nginx.Pid);
             var started = Stopwatch.GetTimestamp();
-            await Shell.RunAsync("nix", ["copy", "--to", $"{nginx.Url}stock{_made}?compression=zstd", tree], Fresh(environment));
+            await Shell.RunAsync("nix", ["copy", "--to", $"{nginx.Url}stock{made}?compression=zstd", tree], Fresh(environment));
             var two = new PushCost(Stopwatch.GetElapsedTime(started).TotalSeconds, Cpu.OfTree(nginx.Pid) - nginxCpu, 0, 0);
 
-            await server.CreateCacheAsync($"own{_made}");
+            await server.CreateCacheAsync($"own{made}");
             var three = await CostAsync(() => Shell.RunAsync(
-                "dotnet", [Path.Combine(root, "artifacts/publish/cli/slipway.dll"), "push", $"bench/own{_made}", tree],
+                "dotnet", [Path.Combine(root, "artifacts/publish/cli/slipway.dll"), "push", $"bench/own{made}", tree],
                 new Dictionary<string, string?>(environment)
                 {
                     ["SLIPWAY_URL"] = server.Url.ToString(), ["SLIPWAY_TOKEN"] = server.Key, ["XDG_CONFIG_HOME"] = Path.Combine(folder, "config"), ["DOTNET_TieredPGO"] = "0",
@@ -80,7 +80,7 @@ internal sealed class Pushes(BenchedServer server, Nginx nginx, string root, str
     public async Task<LargePushResult> MeasureLargeAsync()
     {
         // Something real, of the right size, and on every machine that can build this: the SDK itself.
-        var nar = Nars.OfFolder(SdkFolder(), _random);
+        var nar = Nars.OfFolder(SdkFolder(), random);
         var costs = new List<PushCost>();
         var hashes = new List<double>();
         var decompressions = new List<double>();
@@ -160,7 +160,7 @@ internal sealed class Pushes(BenchedServer server, Nginx nginx, string root, str
 
     private async Task<string> TreeAsync(Dictionary<string, string?> environment)
     {
-        var label = $"bench-{Environment.ProcessId}-{_made++}";
+        var label = $"bench-{Environment.ProcessId}-{made++}";
         var file = Path.Combine(AppContext.BaseDirectory, "tree.nix");
         var output = await Shell.RunAsync("nix-instantiate", ["--eval", "--read-write-mode", "--strict", file, "--argstr", "label", label], environment);
         return output.Trim().Trim('"');

@@ -22,7 +22,7 @@ internal sealed class Reads(BenchedServer server, Nginx nginx, string folder, in
     private const int SmallNars = 200;
     private const int LargeNars = 3;
 
-    private readonly Random _random = new(1);
+    private readonly Random random = new(1);
 
     public async Task<IReadOnlyList<ReadResult>> MeasureAsync(Func<string, bool> wanted)
     {
@@ -43,7 +43,7 @@ internal sealed class Reads(BenchedServer server, Nginx nginx, string folder, in
 
         if (wanted("miss"))
         {
-            var misses = Enumerable.Range(0, NarInfos).Select(_ => Nars.RandomHash(_random) + ".narinfo").ToList();
+            var misses = Enumerable.Range(0, NarInfos).Select(_ => Nars.RandomHash(random) + ".narinfo").ToList();
             results.Add(await CompareAsync("narinfo miss", 2, cache, misses, missing: true));
         }
 
@@ -65,7 +65,7 @@ internal sealed class Reads(BenchedServer server, Nginx nginx, string folder, in
         var paths = new List<string>();
         for (var made = 0; made < count; made++)
         {
-            var nar = Nars.Random(bytes, _random);
+            var nar = Nars.Random(bytes, random);
             foreach (var cache in caches)
             {
                 await Nars.PutAsync(server.Http, cache, nar);
