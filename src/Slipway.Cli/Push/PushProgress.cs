@@ -19,8 +19,11 @@ internal sealed class PushProgress(Terminal terminal, long totalBytes, int total
     private static readonly TimeSpan Measuring = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan PlainEvery = TimeSpan.FromSeconds(10);
 
-    /// <summary>What a path costs beside its bytes, in bytes: measured, 2,001 tiny paths take as long as some 60 MiB in one.</summary>
-    private const long PathCost = 32 << 10;
+    /// <summary>
+    /// What a path costs beside its bytes, in bytes: on a busy two-core machine 2,001 tiny paths took 4.4 s and one path of 394 MiB 22 s,
+    /// which makes 40 KiB. One sample each; it only has to keep the bar honest.
+    /// </summary>
+    private const long PathCost = 40 << 10;
 
     private const int LeastBar = 10;
     private const int MostBar = 40;
