@@ -27,6 +27,8 @@ namespace Slipway.Server.Http;
 internal sealed class SendFileOutput : PipeWriter
 {
     private const int InputOutputError = 5; // EIO: the disk, not the client
+    private const int TcpLevel = 6; // IPPROTO_TCP
+    private const int TcpCork = 3; // TCP_CORK
 
     private readonly ConnectionContext connection;
     private readonly Socket socket;
@@ -74,6 +76,29 @@ internal sealed class SendFileOutput : PipeWriter
     }
 
     public void EndFile() => file = null;
+
+    /// <summary>
+    /// While held back, the kernel sends no partial packet: the headers leave together with the first bytes of the file instead of
+    /// waking the client for themselves. Letting go sends what is left at once.
+    /// </summary>
+    public void HoldPartialPackets(bool hold)
+    {
+        if (closed || socket.ProtocolType != ProtocolType.Tcp)
+        {
+            return;
+        }
+
+        try
+        {
+            Span<byte> value = stackalloc byte[sizeof(int)];
+            MemoryMarshal.Write(value, hold ? 1 : 0);
+            socket.SetRawSocketOption(TcpLevel, TcpCork, value);
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        {
+            // The connection is gone, which the next send tells.
+        }
+    }
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {

@@ -56,15 +56,23 @@ internal sealed class SendFileResponseBody(IHttpResponseBodyFeature inner, HttpC
             return;
         }
 
-        await inner.StartAsync(cancellationToken);
-        if (!WritesGoToOutput())
+        output.HoldPartialPackets(true);
+        try
         {
-            // Something sits between (a logging or TLS middleware): bytes promised to it would never come.
-            await inner.SendFileAsync(path, offset, bytes, cancellationToken);
-            return;
-        }
+            await inner.StartAsync(cancellationToken);
+            if (!WritesGoToOutput())
+            {
+                // Something sits between (a logging or TLS middleware): bytes promised to it would never come.
+                await inner.SendFileAsync(path, offset, bytes, cancellationToken);
+                return;
+            }
 
-        await SendAsync(file, offset, bytes, cancellationToken);
+            await SendAsync(file, offset, bytes, cancellationToken);
+        }
+        finally
+        {
+            output.HoldPartialPackets(false);
+        }
     }
 
     private async Task CopyAsync(SafeFileHandle file, long offset, int bytes, CancellationToken cancellationToken)
