@@ -207,8 +207,9 @@ public sealed class SendFileTests : IDisposable
         }
 
         (await CountToEndAsync(stream)).ShouldBeLessThan(1L << 30);
-        var failure = (await server.OutcomeAsync()).ShouldBeOfType<IOException>();
-        failure.InnerException.ShouldBeOfType<EndOfStreamException>();
+        // The cut itself cancels what is still being flushed: either may reach the handler first.
+        var outcome = await server.OutcomeAsync();
+        (outcome is IOException { InnerException: EndOfStreamException } or OperationCanceledException).ShouldBeTrue(outcome?.ToString());
     }
 
     [Fact]
