@@ -180,5 +180,5 @@ internal sealed class Pushes(BenchedServer server, Nginx nginx, string root, str
 
     /// <summary>nix remembers for hours what a cache has; each push starts knowing nothing.</summary>
     private Dictionary<string, string?> Fresh(Dictionary<string, string?> environment) =>
-        new(environment) { ["XDG_CACHE_HOME"] = Directory.CreateTempSubdirectory("slipway-bench-nix-").FullName };
+        new(environment) { ["XDG_CACHE_HOME"] = Directory.CreateDirectory(Path.Combine(folder, "nix", "knows", Guid.NewGuid().ToString("n"))).FullName };
 }

@@ -18,8 +18,8 @@ public sealed class Database : IAsyncDisposable
     private const int DefaultMaxPoolSize = 50;
 
     /// <summary>
-    /// Statements kept planned per connection, from the second use on; there are about 150 in the whole server. Parsing and planning
-    /// was more than half of PostgreSQL's CPU on a push of small paths.
+    /// Statements kept prepared per connection, from the second use on: more than one push uses. With <c>NoResetOnClose</c> this took
+    /// PostgreSQL's CPU on a stock push of small paths from 2.8 ms a path to between 1.5 and 2.2.
     /// </summary>
     private const int DefaultMaxAutoPrepare = 100;
 
