@@ -84,10 +84,10 @@ public sealed record ArchiveEntry(
     string NarHash,
     long NarSize,
     IReadOnlyList<string> References,
-    string? Deriver,
-    string? ContentAddress,
-    IReadOnlyList<string> Signatures,
-    string Compression);
+    string? Deriver = null,
+    string? ContentAddress = null,
+    IReadOnlyList<string>? Signatures = null,
+    string Compression = "zstd");
 
 /// <summary>Opens an upload, or finds the unfinished one with the same <paramref name="ResumeKey"/> to go on with.</summary>
 /// <param name="ResumeKey">1 to 128 characters that name the content, such as a hash over the paths and the compression.</param>

@@ -18,7 +18,7 @@ internal static class ArchiveClaim
             .Append("\nReferences: ").AppendJoin(' ', entry.References.Select(BaseName)).Append('\n');
         Line(text, "Deriver", entry.Deriver is null ? null : BaseName(entry.Deriver));
         Line(text, "CA", entry.ContentAddress);
-        foreach (var signature in entry.Signatures)
+        foreach (var signature in entry.Signatures ?? [])
         {
             Line(text, "Sig", signature);
         }
