@@ -34,8 +34,9 @@ internal sealed class NixProtocol(CacheDirectory caches, Authenticator authentic
     /// <summary><c>/nix/{org}/{cache}/{file}</c>.</summary>
     public Task HandleAsync(HttpContext http)
     {
-        // "/nix/" is matched already; the rest is cut by hand: this is the hottest path of the server.
-        var path = http.Request.Path.Value.AsSpan()[5..];
+        // "/nix" is matched already; the rest is cut by hand: this is the hottest path of the server.
+        var path = http.Request.Path.Value.AsSpan();
+        path = path.Length > 5 ? path[5..] : [];
         var org = path.IndexOf('/');
         var cache = org < 0 ? -1 : path[(org + 1)..].IndexOf('/');
         return cache < 0
