@@ -22,22 +22,16 @@ internal sealed class NarDownload(ContentStores stores, Database database, NixSe
         var response = http.Response;
         // The name is the hash of the bytes: they can never change.
         var etag = $"\"{Nix32.Encode(fileHash.AsSpan())}\"";
-        response.Headers.ETag = etag;
-        response.Headers.AcceptRanges = "bytes";
-        if (cache.Settings.Public)
-        {
-            response.Headers.CacheControl = Immutable;
-        }
-
         if (http.Request.Headers.IfNoneMatch is { Count: > 0 } known && Conditional.Matches(known, etag))
         {
+            Describe(response, cache, etag);
             response.StatusCode = StatusCodes.Status304NotModified;
             return;
         }
 
-        response.ContentType = "application/x-nix-nar";
         if (HttpMethods.IsHead(http.Request.Method))
         {
+            Describe(response, cache, etag);
             response.ContentLength = nar.FileSize;
             return;
         }
@@ -45,10 +39,12 @@ internal sealed class NarDownload(ContentStores stores, Database database, NixSe
         await using var content = await stores.Get(cache.Settings.StoreId).OpenAsync(fileHash, http.RequestAborted);
         if (content is null)
         {
-            // In the index and not in the store: fsck names it. A 404 lets the client ask the next substituter.
+            // In the index and not in the store: fsck names it. A 404 lets the client ask the next substituter, and nobody may keep it.
             await PlainText.NotFoundAsync(http);
             return;
         }
+
+        Describe(response, cache, etag);
 
         var (from, length) = Range(http.Request, etag, content.Length, response);
         response.ContentLength = length;
@@ -65,6 +61,17 @@ internal sealed class NarDownload(ContentStores stores, Database database, NixSe
         else
         {
             await CopyAsync(content, from, length, response, http.RequestAborted);
+        }
+    }
+
+    private static void Describe(HttpResponse response, ServedCache cache, string etag)
+    {
+        response.ContentType = "application/x-nix-nar";
+        response.Headers.ETag = etag;
+        response.Headers.AcceptRanges = "bytes";
+        if (cache.Settings.Public)
+        {
+            response.Headers.CacheControl = Immutable;
         }
     }
 

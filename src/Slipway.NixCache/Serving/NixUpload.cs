@@ -98,9 +98,10 @@ internal sealed partial class NixUpload(
         }
 
         var index = await cache.IndexAsync(cancellationToken);
-        if (index.TryFindNar(route.FileHash, out _))
+        var store = stores.Get(cache.Settings.StoreId);
+        if (index.TryFindNar(route.FileHash, out _) && (await store.FindMissingAsync([route.FileHash], cancellationToken)).Count == 0)
         {
-            // This very cache has these very bytes, verified: no need for the body.
+            // This very cache has these very bytes, verified: no need for the body. Bytes that were lost are taken again.
             http.Response.StatusCode = StatusCodes.Status200OK;
             return;
         }
@@ -113,7 +114,6 @@ internal sealed partial class NixUpload(
             return;
         }
 
-        var store = stores.Get(cache.Settings.StoreId);
         await using var ingest = await NarIngest.BeginAsync(store, route.Compression, length, options, cancellationToken);
         MarkBodyRead(http);
         await ingest.AppendAllAsync(http.Request.BodyReader, cancellationToken);
