@@ -292,8 +292,12 @@ internal sealed class DiskContentStore : IContentStore, IAsyncDisposable
 
         Posix.SyncDirectory(blobs);
 
+        // What is in here is for this server only.
+        const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        File.SetUnixFileMode(blobs, OwnerOnly);
+
         // Last, as its presence says that the others are there.
-        Directory.CreateDirectory(uploads);
+        Directory.CreateDirectory(uploads, OwnerOnly);
         Posix.SyncDirectory(RootPath);
     }
 

@@ -12,7 +12,7 @@ internal sealed class NixJobs(WorkQueues queues) : IAsyncDisposable
     /// A lease is lost when the server is killed, hardly ever because of the job: its own failures are counted as attempts. So
     /// a job survives more kills than the queue's default of 5 before it counts as poison.
     /// </summary>
-    private const int MaxLostLeases = 50;
+    private const int MaxLostLeases = 10;
 
     public WorkQueue Queue { get; } = queues.Open("nix", new WorkQueueOptions { MaxLostLeases = MaxLostLeases });
 

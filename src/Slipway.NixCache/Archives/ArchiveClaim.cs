@@ -9,6 +9,11 @@ internal static class ArchiveClaim
 {
     public static NarInfo Of(ArchiveEntry entry)
     {
+        if (entry.References.Contains(null!) || entry.Signatures?.Contains(null!) == true)
+        {
+            throw NarRejectedException.Because($"The entry of {entry.StorePath} is malformed: references and signatures must not be null.");
+        }
+
         // One parser for claims, whichever way they come: an entry is a narinfo in other clothes.
         var text = new StringBuilder()
             .Append("StorePath: ").Append(entry.StorePath)

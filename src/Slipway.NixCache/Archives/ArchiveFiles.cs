@@ -15,6 +15,8 @@ internal sealed class ArchiveFiles
     {
         folder = options.UploadFolder;
         Directory.CreateDirectory(folder);
+        // What tenants send is nobody else's business on this machine; the data folder above is passable for the engines.
+        File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
     /// <summary>Free bytes of the disk the archives arrive on.</summary>

@@ -67,7 +67,7 @@ internal sealed class CacheEndpoints(
         }
 
         EntityId.TryRead("cache", created.Id, out var id);
-        await caches.ReloadAsync(id, cancellationToken);
+        await caches.ReloadAsync(id, CancellationToken.None);
         return TypedResults.Created($"/v1/orgs/{org}/caches/{request.Name}", created);
     }
 
@@ -131,7 +131,7 @@ internal sealed class CacheEndpoints(
             change.Record(row.OrgId, "cache.updated", CacheTargets.Of(row.Id, $"{org}/{cache}"), Differences(row, after));
             return after;
         }, cancellationToken);
-        await caches.ReloadAsync(updated.Id, cancellationToken);
+        await caches.ReloadAsync(updated.Id, CancellationToken.None);
         http.Response.Headers.ETag = updated.ETag;
         return TypedResults.Ok(Shown(updated));
     }

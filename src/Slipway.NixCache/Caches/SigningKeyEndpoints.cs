@@ -53,8 +53,8 @@ internal sealed class SigningKeyEndpoints(Database database, CacheDirectory cach
             change.Record(cache.Settings.OrgId, "cache.key_rotated", CacheTargets.Of(cache.Settings), new() { ["publicKey"] = key.PublicKeyText });
             return new SigningKey(key.Name, key.PublicKeyText, "active", change.Now, null);
         }, cancellationToken);
-        await caches.ReloadAsync(cache.Settings.Id, cancellationToken);
-        await jobs.EnqueueResignAsync(cache.Settings.Id, cancellationToken);
+        await caches.ReloadAsync(cache.Settings.Id, CancellationToken.None);
+        await jobs.EnqueueResignAsync(cache.Settings.Id, CancellationToken.None);
         return TypedResults.Created($"{http.Request.Path}/{rotated.Name}", rotated);
     }
 
@@ -82,8 +82,8 @@ internal sealed class SigningKeyEndpoints(Database database, CacheDirectory cach
             change.Record(cache.Settings.OrgId, "cache.key_retired", CacheTargets.Of(cache.Settings), new() { ["name"] = name });
             return true;
         }, cancellationToken);
-        await caches.ReloadAsync(cache.Settings.Id, cancellationToken);
-        await jobs.EnqueueResignAsync(cache.Settings.Id, cancellationToken);
+        await caches.ReloadAsync(cache.Settings.Id, CancellationToken.None);
+        await jobs.EnqueueResignAsync(cache.Settings.Id, CancellationToken.None);
         return TypedResults.NoContent();
     }
 

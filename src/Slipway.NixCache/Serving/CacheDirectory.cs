@@ -30,10 +30,18 @@ internal sealed class ServedCache(CacheSettings settings, Database database)
     private volatile CacheSettings settings = settings;
     private Task<CacheIndex>? index;
 
-    public CacheSettings Settings
+    public CacheSettings Settings => settings;
+
+    /// <summary>Takes newer settings; of two readers that end in the wrong order the older one changes nothing.</summary>
+    public void Take(CacheSettings newer)
     {
-        get => settings;
-        set => settings = value;
+        lock (loading)
+        {
+            if (newer.Version >= settings.Version)
+            {
+                settings = newer;
+            }
+        }
     }
 
     /// <summary>The index. The first caller's load serves all who wait; a failed load is tried again by the next caller.</summary>
@@ -75,7 +83,8 @@ internal sealed class CacheDirectory(Database database, SecretBox secrets)
     {
         if (byId.TryRemove(id, out var cache))
         {
-            byName.TryRemove(cache.Settings.FullName, out _);
+            // Only if the name is still its own: one of the same name may have been made since.
+            byName.TryRemove(new KeyValuePair<string, ServedCache>(cache.Settings.FullName, cache));
         }
     }
 
@@ -99,7 +108,7 @@ internal sealed class CacheDirectory(Database database, SecretBox secrets)
         }
 
         var cache = byId.GetOrAdd(id, _ => new ServedCache(settings, database));
-        cache.Settings = settings;
+        cache.Take(settings);
         byName[settings.FullName] = cache;
     }
 

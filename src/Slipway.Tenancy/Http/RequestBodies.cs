@@ -17,11 +17,20 @@ public sealed class Faults
 {
     private readonly List<FieldFault> faults = [];
 
+    /// <summary>Faults told at once; nobody mends more in one go.</summary>
+    private const int MostFaults = 100;
+
     public bool Any => faults.Count > 0;
 
     /// <summary>Adds a fault unless the field, or one around it, already has one: its value is not what the caller sent then.</summary>
     public void Add(string pointer, string detail)
     {
+        // Each is compared with those before it: a body made of nothing but faults must not cost their square.
+        if (faults.Count >= MostFaults)
+        {
+            ThrowIfAny();
+        }
+
         if (!faults.Any(fault => pointer == fault.Pointer || pointer.StartsWith(fault.Pointer + "/", StringComparison.Ordinal)))
         {
             faults.Add(new FieldFault(pointer, detail));
