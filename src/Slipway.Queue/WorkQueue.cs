@@ -18,7 +18,7 @@ public sealed class WorkQueue : IAsyncDisposable
     /// <summary>Errors are for people; a stack trace's head tells the cause.</summary>
     private const int MaxErrorChars = 2000;
 
-    private readonly RespConnection redis;
+    private readonly IRespClient redis;
     private readonly QueueKeys keys;
     private readonly WorkQueueOptions options;
     private readonly TimeProvider time;
@@ -26,7 +26,7 @@ public sealed class WorkQueue : IAsyncDisposable
     private readonly Lock listeningGate = new();
     private Task<RespSubscription>? listening;
 
-    public WorkQueue(RespConnection redis, string name, WorkQueueOptions options, TimeProvider time)
+    public WorkQueue(IRespClient redis, string name, WorkQueueOptions options, TimeProvider time)
     {
         CheckName(name, 64, nameof(name));
         this.redis = redis;

@@ -17,7 +17,7 @@ namespace Slipway.Resp;
 /// not be sent here: they would block everybody; subscribe to a channel instead.
 /// One owner (this), one loop (<see cref="RunAsync"/>), one way to stop (<see cref="DisposeAsync"/>).
 /// </remarks>
-public sealed partial class RespConnection : IAsyncDisposable
+public sealed partial class RespConnection : IRespClient
 {
     /// <summary>A link that lived this long was healthy; the next fault starts again with the shortest pause.</summary>
     private static readonly TimeSpan HealthyAfter = TimeSpan.FromSeconds(5);
@@ -125,7 +125,7 @@ public sealed partial class RespConnection : IAsyncDisposable
     public async Task<RespSubscription> SubscribeAsync(
         string channel, Action<ReadOnlyMemory<byte>> message, Action gap, CancellationToken cancellationToken)
     {
-        var subscription = new RespSubscription(this, channel, message, gap);
+        var subscription = new RespSubscription(channel, message, gap, UnsubscribeAsync);
         lock (subscriptionGate)
         {
             subscriptions.Add(subscription);
@@ -162,7 +162,7 @@ public sealed partial class RespConnection : IAsyncDisposable
         closing.Dispose();
     }
 
-    internal async ValueTask UnsubscribeAsync(RespSubscription subscription)
+    private async ValueTask UnsubscribeAsync(RespSubscription subscription)
     {
         bool last;
         lock (subscriptionGate)

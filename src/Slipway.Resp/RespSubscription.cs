@@ -3,14 +3,15 @@ namespace Slipway.Resp;
 /// <summary>A channel we listen to, across reconnects. Dispose to stop.</summary>
 public sealed class RespSubscription : IAsyncDisposable
 {
-    private readonly RespConnection connection;
+    private readonly Func<RespSubscription, ValueTask> unsubscribe;
 
-    internal RespSubscription(RespConnection connection, string channel, Action<ReadOnlyMemory<byte>> message, Action gap)
+    internal RespSubscription(
+        string channel, Action<ReadOnlyMemory<byte>> message, Action gap, Func<RespSubscription, ValueTask> unsubscribe)
     {
-        this.connection = connection;
         Channel = channel;
         Message = message;
         Gap = gap;
+        this.unsubscribe = unsubscribe;
     }
 
     public string Channel { get; }
@@ -19,5 +20,5 @@ public sealed class RespSubscription : IAsyncDisposable
 
     internal Action Gap { get; }
 
-    public ValueTask DisposeAsync() => connection.UnsubscribeAsync(this);
+    public ValueTask DisposeAsync() => unsubscribe(this);
 }

@@ -17,7 +17,7 @@ internal static class Checks
             : CheckOutcome.Well;
     });
 
-    public static ReadinessCheck OfQueue(RespConnection redis) => new("queue", async cancellationToken =>
+    public static ReadinessCheck OfQueue(IRespClient redis) => new("queue", async cancellationToken =>
     {
         await redis.SendAsync(RespCommand.Of("PING"), cancellationToken);
         try

@@ -14,7 +14,7 @@ internal sealed class Foundations : IAsyncDisposable
 {
     private readonly EmbeddedEngines engines;
 
-    private Foundations(DataFolder dataFolder, EmbeddedEngines engines, Database database, RespConnection redis, ContentStores stores)
+    private Foundations(DataFolder dataFolder, EmbeddedEngines engines, Database database, IRespClient redis, ContentStores stores)
     {
         DataFolder = dataFolder;
         this.engines = engines;
@@ -27,7 +27,7 @@ internal sealed class Foundations : IAsyncDisposable
 
     public Database Database { get; }
 
-    public RespConnection Redis { get; }
+    public IRespClient Redis { get; }
 
     public ContentStores Stores { get; }
 
@@ -45,12 +45,12 @@ internal sealed class Foundations : IAsyncDisposable
         var engines = await EmbeddedEngines.StartAsync(options, time, loggers.CreateLogger<EmbeddedEngines>(), cancellationToken);
         clock.Done("engines");
         Database? database = null;
-        RespConnection? redis = null;
+        IRespClient? redis = null;
         try
         {
             database = new Database(configuration.Database.Url ?? engines.DatabaseUrl, loggers);
-            var connecting = RespConnection.ConnectAsync(
-                new RespOptions { Url = configuration.Redis.Url ?? engines.RedisUrl, Time = time }, loggers.CreateLogger<RespConnection>(), cancellationToken);
+            var connecting = RespClient.ConnectAsync(
+                new RespOptions { Url = configuration.Redis.Url ?? engines.RedisUrl, Time = time }, loggers.CreateLogger(typeof(RespClient)), cancellationToken);
             try
             {
                 await Migrator.ApplyAsync(database, migrations, loggers.CreateLogger("Slipway.Data.Migrator"), cancellationToken);
