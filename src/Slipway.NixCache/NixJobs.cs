@@ -1,7 +1,7 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Slipway.Data;
-using Slipway.Queue;
+using Slipway.Queue.V1;
 
 namespace Slipway.NixCache;
 

@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 using Slipway.Api;
 using Slipway.Data;
 using Slipway.NixCache;
-using Slipway.Queue;
+using Slipway.Queue.V1;
 using Slipway.Server.Configuration;
 using Slipway.Server.Health;
 using Slipway.Server.Hosting;

@@ -2,7 +2,7 @@ using System.Text.Json;
 using Dapper;
 using Slipway.Api;
 using Slipway.Data;
-using Slipway.Queue;
+using Slipway.Queue.V1;
 
 namespace Slipway.NixCache;
 

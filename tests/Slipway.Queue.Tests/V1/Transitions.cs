@@ -1,8 +1,9 @@
+using Slipway.Queue.V1;
 using System.Diagnostics;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests;
+namespace Slipway.Queue.Tests.V1;
 
 /// <summary>Each script by itself, through <see cref="WorkQueue"/>.</summary>
 public sealed class Transitions : QueueTest

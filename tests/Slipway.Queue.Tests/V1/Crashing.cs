@@ -1,9 +1,10 @@
+using Slipway.Queue.V1;
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests;
+namespace Slipway.Queue.Tests.V1;
 
 /// <summary>Redis with a synced append-only file, killed and frozen under load.</summary>
 public sealed class Crashing : QueueTest

@@ -1,4 +1,4 @@
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>Wakes everybody who waits. Take <see cref="Next"/> before looking at the queue: then no wake-up falls in between.</summary>
 internal sealed class WakeSignal

@@ -1,4 +1,4 @@
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>Limits of one queue. All processes that use the queue should agree on them.</summary>
 public sealed record WorkQueueOptions

@@ -1,6 +1,6 @@
 using Slipway.Resp;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>Opens queues over one connection, so that features need not know of it.</summary>
 public sealed class WorkQueues(IRespClient redis, WorkQueueOptions options, TimeProvider time)

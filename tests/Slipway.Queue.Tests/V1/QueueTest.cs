@@ -1,8 +1,9 @@
+using Slipway.Queue.V1;
 using Microsoft.Extensions.Logging.Abstractions;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests;
+namespace Slipway.Queue.Tests.V1;
 
 /// <summary>A redis-server and a queue for one test.</summary>
 public abstract class QueueTest : IAsyncLifetime

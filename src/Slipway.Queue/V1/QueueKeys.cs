@@ -1,6 +1,6 @@
 using Slipway.Resp;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>
 /// The keys of one queue. One hash tag, so that a cluster keeps them on one node; "1" is the version of their layout: scripts

@@ -1,3 +1,4 @@
+using Slipway.Queue.V1;
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
@@ -5,7 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests;
+namespace Slipway.Queue.Tests.V1;
 
 /// <summary><see cref="QueueWorker"/> from start to stop.</summary>
 public sealed class Working : QueueTest

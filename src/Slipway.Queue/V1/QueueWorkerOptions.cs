@@ -1,4 +1,4 @@
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 public sealed record QueueWorkerOptions
 {

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Slipway.Resp;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>
 /// A queue in Redis that delivers every job at least once: enqueued means it survives, leased means it comes back unless it

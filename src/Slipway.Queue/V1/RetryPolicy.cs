@@ -1,4 +1,4 @@
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>Exponential backoff with jitter: each pause is a random 50–100 % of the doubled one, so that jobs that failed together do not return together.</summary>
 public sealed record RetryPolicy

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Slipway.Resp;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 internal enum JobEndKind
 {

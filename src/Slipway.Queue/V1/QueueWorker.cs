@@ -2,7 +2,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Slipway.Resp;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>
 /// Runs handlers for the jobs of one queue. One owner (this), one run at a time with one loop, one way to stop

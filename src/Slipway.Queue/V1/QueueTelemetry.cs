@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>Meter and activity source "Slipway.Queue". Every instrument carries the tag "queue".</summary>
 internal static class QueueTelemetry

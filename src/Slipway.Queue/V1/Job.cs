@@ -1,4 +1,4 @@
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>A job to be enqueued.</summary>
 /// <param name="Id">Names the work, not the attempt to enqueue it: while an id is known, enqueueing it again changes nothing. 1–200 printable ASCII characters without blanks and braces.</param>

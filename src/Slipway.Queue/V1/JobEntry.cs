@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
 
-namespace Slipway.Queue;
+namespace Slipway.Queue.V1;
 
 /// <summary>
 /// The immutable part of a job as Redis stores it: version byte, then type, traceparent and tracestate, each as a 16-bit
