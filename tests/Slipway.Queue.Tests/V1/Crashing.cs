@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests.V1;
+namespace Slipway.QueueV1.Tests;
 
 /// <summary>Redis with a synced append-only file, killed and frozen under load.</summary>
 public sealed class Crashing : QueueTest

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests.V1;
+namespace Slipway.QueueV1.Tests;
 
 /// <summary>A redis-server and a queue for one test.</summary>
 public abstract class QueueTest : IAsyncLifetime

@@ -2,7 +2,7 @@ using Slipway.Queue.V1;
 using System.Text.RegularExpressions;
 using Slipway.Resp;
 
-namespace Slipway.Queue.Tests.V1;
+namespace Slipway.QueueV1.Tests;
 
 /// <summary>What a reader, a cluster and a managed Redis ask of every script.</summary>
 public sealed partial class ScriptContracts

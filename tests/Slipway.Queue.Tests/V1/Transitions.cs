@@ -3,7 +3,7 @@ using System.Diagnostics;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests.V1;
+namespace Slipway.QueueV1.Tests;
 
 /// <summary>Each script by itself, through <see cref="WorkQueue"/>.</summary>
 public sealed class Transitions : QueueTest

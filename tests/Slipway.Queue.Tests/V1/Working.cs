@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Slipway.Resp;
 using Slipway.Testing;
 
-namespace Slipway.Queue.Tests.V1;
+namespace Slipway.QueueV1.Tests;
 
 /// <summary><see cref="QueueWorker"/> from start to stop.</summary>
 public sealed class Working : QueueTest
