@@ -60,6 +60,7 @@ public static class ProblemCodes
     public const string IdempotencyInProgress = "idempotency_in_progress";
     public const string TooLarge = "too_large";
     public const string TooManyRequests = "too_many_requests";
+    public const string QueueFull = "queue_full";
     public const string StoreFull = "store_full";
     public const string Unavailable = "unavailable";
     public const string Internal = "internal";

@@ -252,6 +252,8 @@ public sealed partial class SlipwayClient : IDisposable
     {
         public byte[]? Body { get; init; }
 
+        public string ContentType { get; init; } = "application/json";
+
         public string? IdempotencyKey { get; init; }
 
         public string? IfMatch { get; init; }
@@ -266,7 +268,7 @@ public sealed partial class SlipwayClient : IDisposable
             var request = new HttpRequestMessage(Method, Path);
             if (Body is not null)
             {
-                request.Content = new ByteArrayContent(Body) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } };
+                request.Content = new ByteArrayContent(Body) { Headers = { ContentType = new MediaTypeHeaderValue(ContentType) } };
             }
 
             if (IdempotencyKey is not null)
