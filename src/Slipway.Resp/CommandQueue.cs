@@ -3,97 +3,189 @@ namespace Slipway.Resp;
 /// <summary>
 /// The commands of one connection, in order, across reconnects:
 /// <code>
-///   Add ─► waiting ──TakeBatch──► sent ──Answer──► (caller)
-///             ▲                     │
-///             └── idempotent ── LinkLost ── others fail, in doubt
+///            (no room)
+///   Add ─► lobby ─► waiting ──TakeBatch──► sent ──Answer──► (caller)
+///                    ▲   ▲                  │ │
+///                    │   └── idempotent ── LinkLost ── others fail, in doubt
+///                    └─SendRefusedAgain─ refused ◄─┘ "not executed, ask again"
 /// </code>
 /// The only place that knows whether a command may have been executed.
 /// </summary>
-internal sealed class CommandQueue(RespOptions options)
+/// <remarks>
+/// Order. While anything is refused, nothing more is sent; once all that was sent has its answer, what was refused goes again,
+/// in its order, before everything newer. After a lost link likewise: refused, then sent and idempotent, then newer. So
+/// commands that are sent again keep their order and come before newer ones. (What no client of a pipeline can prevent: a
+/// command behind a refused one, already on the wire, that the server takes because its state has changed in between.)
+/// </remarks>
+internal sealed class CommandQueue(RespOptions options, bool inCluster)
 {
-    private readonly Lock gate = new();
-    private readonly LinkedList<PendingReply> waiting = new();
-    private readonly Queue<PendingReply> sent = new();
-    private readonly SemaphoreSlim room = new(options.MaxInFlight);
-    private readonly SemaphoreSlim work = new(0, 1);
-    private bool closed;
+    /// <summary>Rounds of SCRIPT LOAD and EVALSHA. One is usual; more need a SCRIPT FLUSH between the two; always: LOAD is forbidden.</summary>
+    private const int MaxScriptRounds = 5;
 
-    /// <summary>Waits for room (back-pressure), then puts the command in line.</summary>
-    public async ValueTask<PendingReply> AddAsync(RespCommand command, CancellationToken cancellationToken)
+    /// <summary>With the pauses between them more than two seconds: nodes of a cluster agree within a few gossip rounds of 100 ms.</summary>
+    private const int MaxRedirections = 16;
+
+    public const string Disposed = "the connection has been disposed.";
+
+    private static readonly RespCommand Asking = RespCommand.Of("ASKING");
+
+    private readonly Lock gate = new();
+    private readonly PendingList lobby = new();
+    private readonly PendingList waiting = new();
+    private readonly PendingList sent = new();
+    private readonly PendingList refused = new();
+    private readonly Wakeup work = new();
+    private readonly Wakeup settle = new();
+    private Refusals refusals;
+    private int held;
+    private bool retiring;
+    private int inside;
+    private long insideBytes;
+    private bool closed;
+    private string? loadRefusal;
+    private TaskCompletionSource? drained;
+
+    /// <summary>Puts a caller's command in line, or in the lobby when there is no room (back-pressure: its caller waits).</summary>
+    public void Add(PendingReply pending)
     {
-        if (command.Encoded.Length > options.MaxCommandBytes)
+        lock (gate)
         {
-            throw new ArgumentException($"{command.Name} has {command.Encoded.Length} bytes; the limit is {options.MaxCommandBytes}.", nameof(command));
+            pending.Queue = this;
+            pending.QueuedAt = options.Time.GetTimestamp();
+            if (closed)
+            {
+                pending.TrySetException(Closed(pending, Disposed));
+                return;
+            }
+
+            if (lobby.Count > 0 || !HasRoom)
+            {
+                lobby.AddLast(pending);
+                return;
+            }
+
+            Enter(pending);
         }
 
-        long queuedAt = options.Time.GetTimestamp();
-        await room.WaitAsync(cancellationToken).ConfigureAwait(false);
-        var pending = new PendingReply(command, expectsPush: false, holdsRoom: true, queuedAt);
-        Put(pending, first: false);
-        return pending;
+        work.Set();
+    }
+
+    /// <summary>A caller's command that another node had before: it has waited long enough and needs no room.</summary>
+    public void AddMoved(PendingReply pending)
+    {
+        lock (gate)
+        {
+            if (pending.IsCompleted)
+            {
+                return;
+            }
+
+            if (closed)
+            {
+                pending.TrySetException(Closed(pending, "the node has left the cluster."));
+                return;
+            }
+
+            pending.Queue = this;
+            Enter(pending);
+        }
+
+        work.Set();
     }
 
     /// <summary>Our own commands: no room needed, so that a probe gets through when callers fill the connection.</summary>
-    public PendingReply AddOwn(RespCommand command, bool expectsPush, bool first)
+    public PendingReply AddOwn(RespCommand command, PendingKind kind, bool first)
     {
-        var pending = new PendingReply(command, expectsPush, holdsRoom: false, options.Time.GetTimestamp());
-        Put(pending, first);
+        var pending = new PendingReply(command, kind) { Queue = this, QueuedAt = options.Time.GetTimestamp() };
+        lock (gate)
+        {
+            if (closed)
+            {
+                pending.TrySetException(Closed(pending, Disposed));
+            }
+            else if (first)
+            {
+                waiting.AddFirst(pending);
+            }
+            else
+            {
+                waiting.AddLast(pending);
+            }
+        }
+
+        work.Set();
         return pending;
     }
 
     /// <summary>The caller no longer wants the answer. Unsent: the command is never sent. Sent: the answer is thrown away when it comes.</summary>
-    public void Abandon(PendingReply pending, CancellationToken cancellationToken)
+    public static void Abandon(PendingReply pending)
     {
-        lock (gate)
+        while (pending.Queue is { } queue)
         {
-            if (pending.WaitingNode is { } node && !(pending.WasSent && pending.Command.KeepsReply))
+            lock (queue.gate)
             {
-                waiting.Remove(node);
-                pending.WaitingNode = null;
-                pending.TrySetCanceled(cancellationToken);
-                Leave(pending);
-            }
-            else if (!pending.Command.KeepsReply)
-            {
-                pending.TrySetCanceled(cancellationToken);
+                if (pending.Queue == queue)
+                {
+                    queue.AbandonHere(pending);
+                    return;
+                }
             }
         }
     }
 
-    public Task WaitForWorkAsync(CancellationToken cancellationToken) => work.WaitAsync(cancellationToken);
+    public ValueTask WaitForWorkAsync(CancellationToken cancellationToken) => work.WaitAsync(cancellationToken);
 
-    /// <summary>Moves commands of up to <paramref name="maxBytes"/> together (at least one) to "sent". From here on they are in doubt.</summary>
+    /// <summary>Until something is refused, or the link shall be given up, and nothing is on the wire any more.</summary>
+    public ValueTask WaitToSettleAsync(CancellationToken cancellationToken) => settle.WaitAsync(cancellationToken);
+
+    /// <summary>Moves commands of up to <paramref name="maxBytes"/> together (at least one) to "sent".</summary>
     public void TakeBatch(List<RespCommand> batch, int maxBytes)
     {
         batch.Clear();
         long now = options.Time.GetTimestamp();
         lock (gate)
         {
-            int bytes = 0;
-            while (waiting.First is { } node && (batch.Count == 0 || bytes + node.Value.Command.Encoded.Length <= maxBytes))
+            if (held > 0 || retiring || refused.Count > 0)
             {
-                PendingReply pending = node.Value;
-                waiting.RemoveFirst();
-                pending.WaitingNode = null;
-                pending.WasSent = true;
+                return;
+            }
+
+            int bytes = 0;
+            while (waiting.First is { } pending && (batch.Count == 0 || bytes + pending.Command.Size <= maxBytes))
+            {
+                waiting.Remove(pending);
+                if (pending.IsCompleted)
+                {
+                    // Cancelled while it moved between two queues.
+                    Leave(pending);
+                    continue;
+                }
+
+                if (pending.Asking)
+                {
+                    // The two are neighbours on the wire: nothing else can get between them in a batch.
+                    sent.AddLast(new PendingReply(Asking, PendingKind.Asking) { Queue = this, SentAt = now });
+                    batch.Add(Asking);
+                }
+
                 pending.SentAt = now;
-                sent.Enqueue(pending);
+                sent.AddLast(pending);
                 batch.Add(pending.Command);
-                bytes += pending.Command.Encoded.Length;
+                bytes += pending.Command.Size;
             }
         }
     }
 
     /// <summary>Hands an answer to the oldest sent command.</summary>
     /// <exception cref="RespProtocolException">Nobody asked, or the oldest waits for the other kind of answer.</exception>
-    public void Answer(RespValue value)
+    public void Answer(in RespValue value)
     {
         PendingReply? pending;
         lock (gate)
         {
-            bool fits = sent.TryDequeue(out pending)
-                && (value.Kind is RespKind.Push ? pending.ExpectsPush : !pending.ExpectsPush || value.Kind is RespKind.Error);
-            if (!fits)
+            pending = sent.TakeFirst();
+            bool wantsPush = pending?.Kind is PendingKind.Subscription;
+            if (pending is null || (value.Kind is RespKind.Push ? !wantsPush : wantsPush && value.Kind is not RespKind.Error))
             {
                 // Put at least the right failure on the command that got the wrong answer: it is gone from "sent" now.
                 pending?.TrySetException(new RespConnectionException(
@@ -102,50 +194,132 @@ internal sealed class CommandQueue(RespOptions options)
                 throw new RespProtocolException("An answer came that nobody waits for.");
             }
 
-            Leave(pending);
+            if (value.Kind is RespKind.Error && TryRefuse(pending, value))
+            {
+                pending = null;
+            }
+            else
+            {
+                if (pending.Kind is PendingKind.ScriptLoad)
+                {
+                    loadRefusal = value.Kind is RespKind.Error ? value.AsString() : null;
+                }
+
+                Leave(pending);
+            }
+
+            SignalWhenDrained();
         }
 
-        pending!.TrySetResult(value);
+        pending?.TrySetResult(value);
     }
 
-    /// <summary>The link is gone: idempotent commands go back to the front in their order, all others fail in doubt.</summary>
+    /// <summary>Everything that was sent is answered and something was refused: what the refusals ask for, and how often the oldest was refused.</summary>
+    public (Refusals Kinds, int Rounds) Refused
+    {
+        get
+        {
+            lock (gate)
+            {
+                return (refused.Count == 0 ? Refusals.None : refusals, refused.First?.Refusals ?? 0);
+            }
+        }
+    }
+
+    /// <summary>Nothing more goes to this link; <see cref="WaitToSettleAsync"/> ends once everything sent has its answer.</summary>
+    public void Retire()
+    {
+        lock (gate)
+        {
+            retiring = true;
+            SignalWhenDrained();
+        }
+    }
+
+    /// <summary>The link shall be given up, and nothing is on the wire any more.</summary>
+    public bool IsRetired
+    {
+        get
+        {
+            lock (gate)
+            {
+                return retiring && sent.Count == 0;
+            }
+        }
+    }
+
+    /// <summary>A new link: what was wrong with the old one is over.</summary>
+    public void LinkOpened()
+    {
+        lock (gate)
+        {
+            retiring = false;
+        }
+    }
+
+    /// <summary>Puts what was refused back to the front of the line, behind the scripts that it needs.</summary>
+    public void SendRefusedAgain()
+    {
+        lock (gate)
+        {
+            HashSet<RespScript>? scripts = null;
+            while (refused.TakeLast() is { } pending)
+            {
+                waiting.AddFirst(pending);
+                if (pending.Command.Script is { } script && pending.Refusal!.StartsWith("NOSCRIPT", StringComparison.Ordinal))
+                {
+                    (scripts ??= []).Add(script);
+                }
+            }
+
+            refusals = Refusals.None;
+            foreach (RespScript script in scripts ?? [])
+            {
+                // The text goes over the wire once, in a command of its own (never as EVAL), for any number of calls.
+                waiting.AddFirst(new PendingReply(script.Load, PendingKind.ScriptLoad) { Queue = this, QueuedAt = options.Time.GetTimestamp() });
+            }
+        }
+
+        work.Set();
+    }
+
+    /// <summary>The link is gone: refused and idempotent commands go back to the front in their order, all others fail in doubt.</summary>
     public void LinkLost(RespConnectionFailure reason, string message, Exception? cause)
     {
         lock (gate)
         {
-            LinkedListNode<PendingReply>? last = null;
-            while (sent.TryDequeue(out PendingReply? pending))
+            while (sent.TakeLast() is { } pending)
             {
-                if (pending.Command.Idempotent && !pending.Task.IsCompleted && !closed)
+                if (pending.Command.Idempotent && !pending.IsCompleted && !closed)
                 {
-                    pending.WaitingNode = last is null ? waiting.AddFirst(pending) : waiting.AddAfter(last, pending);
-                    last = pending.WaitingNode;
+                    pending.InDoubt = true;
+                    waiting.AddFirst(pending);
                     continue;
                 }
 
                 pending.TrySetException(new RespConnectionException(reason, inDoubt: true, $"{pending.Command.Name}: {message}", cause));
                 Leave(pending);
             }
+
+            while (refused.TakeLast() is { } pending)
+            {
+                waiting.AddFirst(pending);
+            }
+
+            refusals = Refusals.None;
+            SignalWhenDrained();
         }
     }
 
-    /// <summary>Fails what has waited too long to be sent. True when the oldest sent command has waited too long: the link is dead.</summary>
+    /// <summary>Fails what has waited too long. True when the oldest sent command has waited too long: the link is dead.</summary>
     public bool Expire()
     {
         lock (gate)
         {
-            // Only roughly in order of time (room is not handed out strictly first come, first served), which is good enough here.
-            while (waiting.First is { } node && options.Time.GetElapsedTime(node.Value.QueuedAt) > options.CommandTimeout)
-            {
-                PendingReply pending = node.Value;
-                waiting.RemoveFirst();
-                pending.WaitingNode = null;
-                pending.TrySetException(new RespConnectionException(
-                    RespConnectionFailure.TimedOut, pending.WasSent, $"{pending.Command.Name}: no connection to Redis within {options.CommandTimeout}."));
-                Leave(pending);
-            }
-
-            return sent.TryPeek(out PendingReply? oldest) && options.Time.GetElapsedTime(oldest.SentAt) > options.CommandTimeout;
+            Expire(refused);
+            Expire(waiting);
+            Expire(lobby);
+            return sent.First is { } oldest && options.Time.GetElapsedTime(oldest.SentAt) > options.CommandTimeout;
         }
     }
 
@@ -155,9 +329,79 @@ internal sealed class CommandQueue(RespOptions options)
         {
             lock (gate)
             {
-                return waiting.Count == 0 && sent.Count == 0;
+                return waiting.Count == 0 && sent.Count == 0 && refused.Count == 0;
             }
         }
+    }
+
+    /// <summary>Sends nothing more until <see cref="Release"/>; the task ends when everything sent has its answer (or its link is lost).</summary>
+    public Task HoldAsync()
+    {
+        lock (gate)
+        {
+            held++;
+            if (sent.Count == 0)
+            {
+                return Task.CompletedTask;
+            }
+
+            drained ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            return drained.Task;
+        }
+    }
+
+    public void Release()
+    {
+        lock (gate)
+        {
+            held--;
+        }
+
+        work.Set();
+    }
+
+    /// <summary>Looks at what was refused, in order.</summary>
+    public void ForEachRefused(Action<PendingReply> look)
+    {
+        lock (gate)
+        {
+            for (PendingReply? pending = refused.First; pending is not null; pending = pending.Next)
+            {
+                look(pending);
+            }
+        }
+    }
+
+    /// <summary>Takes out every unsent command for which <paramref name="leaves"/> says so, in order, for another queue.</summary>
+    public List<PendingReply> TakeOut(Predicate<PendingReply> leaves)
+    {
+        List<PendingReply> taken = [];
+        lock (gate)
+        {
+            foreach (PendingList list in (ReadOnlySpan<PendingList>)[refused, waiting, lobby])
+            {
+                for (PendingReply? pending = list.First; pending is not null;)
+                {
+                    PendingReply? next = pending.Next;
+                    if (pending is { Kind: PendingKind.Caller, Pinned: false } && leaves(pending))
+                    {
+                        list.Remove(pending);
+                        if (list != lobby)
+                        {
+                            CountOut(pending);
+                        }
+
+                        taken.Add(pending);
+                    }
+
+                    pending = next;
+                }
+            }
+
+            Admit();
+        }
+
+        return taken;
     }
 
     /// <summary>Fails everything and refuses more.</summary>
@@ -167,42 +411,157 @@ internal sealed class CommandQueue(RespOptions options)
         {
             closed = true;
             LinkLost(RespConnectionFailure.Closed, message, null);
-            foreach (PendingReply pending in waiting)
+            foreach (PendingList list in (ReadOnlySpan<PendingList>)[waiting, lobby])
             {
-                pending.WaitingNode = null;
-                pending.TrySetException(new RespConnectionException(
-                    RespConnectionFailure.Closed, pending.WasSent, $"{pending.Command.Name}: {message}"));
-                Leave(pending);
+                while (list.TakeFirst() is { } pending)
+                {
+                    pending.TrySetException(Closed(pending, message));
+                }
             }
-
-            waiting.Clear();
         }
     }
 
-    private void Put(PendingReply pending, bool first)
-    {
-        lock (gate)
-        {
-            if (closed)
-            {
-                Leave(pending);
-                throw new RespConnectionException(
-                    RespConnectionFailure.Closed, inDoubt: false, $"{pending.Command.Name}: the connection has been disposed.");
-            }
+    /// <summary>Room is what callers' commands may take together, waiting or sent. One may overshoot, so that a large one needs not wait for an empty line.</summary>
+    private bool HasRoom => inside < options.MaxInFlight && insideBytes < options.MaxInFlightBytes;
 
-            pending.WaitingNode = first ? waiting.AddFirst(pending) : waiting.AddLast(pending);
-            if (work.CurrentCount == 0)
-            {
-                work.Release();
-            }
-        }
+    private void Enter(PendingReply pending)
+    {
+        inside++;
+        insideBytes += pending.Command.Size;
+        waiting.AddLast(pending);
+    }
+
+    private void CountOut(PendingReply pending)
+    {
+        inside--;
+        insideBytes -= pending.Command.Size;
     }
 
     private void Leave(PendingReply? pending)
     {
-        if (pending is { HoldsRoom: true })
+        if (pending is { Kind: PendingKind.Caller })
         {
-            room.Release();
+            CountOut(pending);
+            Admit();
         }
     }
+
+    private void Admit()
+    {
+        bool admitted = false;
+        while (!closed && lobby.First is { } next && HasRoom)
+        {
+            lobby.Remove(next);
+            Enter(next);
+            admitted = true;
+        }
+
+        if (admitted)
+        {
+            work.Set();
+        }
+    }
+
+    private bool TryRefuse(PendingReply pending, in RespValue answer)
+    {
+        if (closed || pending.IsCompleted || pending.Kind is PendingKind.Probe or PendingKind.Asking)
+        {
+            return false;
+        }
+
+        string error = answer.AsString();
+        Refusals asks = Refusal.Of(pending, error, inCluster);
+        if (asks is Refusals.None
+            || (asks is Refusals.Script && pending.ScriptRounds++ >= MaxScriptRounds)
+            || (asks is Refusals.Redirected && pending.Redirections++ >= MaxRedirections))
+        {
+            return false;
+        }
+
+        if (asks is Refusals.Script && pending.ScriptRounds > 1 && loadRefusal is not null)
+        {
+            pending.TrySetException(new RespServerException("SCRIPT LOAD", loadRefusal));
+            return false;
+        }
+
+        pending.Refusal = error;
+        pending.Refusals++;
+        if (pending.CancellationToken.IsCancellationRequested)
+        {
+            // It kept its reply while it was on the wire; now it is certain that there is nothing to keep.
+            pending.TrySetCanceled();
+            return false;
+        }
+
+        refusals |= asks;
+        refused.AddLast(pending);
+        return true;
+    }
+
+    private void SignalWhenDrained()
+    {
+        if (sent.Count > 0)
+        {
+            return;
+        }
+
+        drained?.TrySetResult();
+        drained = null;
+        if (refused.Count > 0 || retiring)
+        {
+            settle.Set();
+        }
+    }
+
+    private void AbandonHere(PendingReply pending)
+    {
+        bool onTheWire = pending.List == sent;
+        if (pending.Command.KeepsReply && (onTheWire || pending.InDoubt))
+        {
+            return;
+        }
+
+        pending.TrySetCanceled();
+        if (!onTheWire && pending.List is { } list)
+        {
+            list.Remove(pending);
+            if (list != lobby)
+            {
+                Leave(pending);
+            }
+        }
+    }
+
+    private void Expire(PendingList list)
+    {
+        for (PendingReply? pending = list.First; pending is not null;)
+        {
+            PendingReply? next = pending.Next;
+            if (options.Time.GetElapsedTime(pending.QueuedAt) > options.CommandTimeout)
+            {
+                list.Remove(pending);
+                pending.TrySetException(Expired(pending, list == lobby));
+                if (list != lobby)
+                {
+                    Leave(pending);
+                }
+            }
+
+            pending = next;
+        }
+    }
+
+    private RespException Expired(PendingReply pending, bool inLobby) => pending switch
+    {
+        { Refusal: { } refusal, InDoubt: false } => new RespServerException(pending.Command.Name, refusal),
+        { Refusal: { } refusal } => TimedOut(pending, $"not taken within {options.CommandTimeout}: {refusal}"),
+        _ when inLobby => TimedOut(pending, $"no room among {options.MaxInFlight} commands and {options.MaxInFlightBytes} bytes within {options.CommandTimeout}."),
+        _ => TimedOut(pending, $"no connection to Redis within {options.CommandTimeout}."),
+    };
+
+    private static RespConnectionException TimedOut(PendingReply pending, string message) =>
+        new(RespConnectionFailure.TimedOut, pending.InDoubt, $"{pending.Command.Name}: {message}");
+
+    private static RespConnectionException Closed(PendingReply pending, string message) =>
+        new(RespConnectionFailure.Closed, pending.InDoubt, $"{pending.Command.Name}: {message}");
 }

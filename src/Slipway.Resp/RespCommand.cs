@@ -1,27 +1,10 @@
 using System.Buffers.Text;
-using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 
 namespace Slipway.Resp;
 
-/// <summary>One argument of a command: text (as UTF-8), a number, or bytes.</summary>
-public readonly struct RespArgument
-{
-    private RespArgument(ReadOnlyMemory<byte> bytes) => Bytes = bytes;
-
-    internal ReadOnlyMemory<byte> Bytes { get; }
-
-    public static implicit operator RespArgument(string value) => new(Encoding.UTF8.GetBytes(value));
-
-    public static implicit operator RespArgument(long value) => new(Encoding.ASCII.GetBytes(value.ToString(CultureInfo.InvariantCulture)));
-
-    public static implicit operator RespArgument(byte[] value) => new(value);
-
-    public static implicit operator RespArgument(ReadOnlyMemory<byte> value) => new(value);
-}
-
-/// <summary>A command, encoded once. Immutable; may be sent many times.</summary>
+/// <summary>A command, encoded once (arguments are copied). Immutable; may be sent many times.</summary>
 public sealed record RespCommand
 {
     private RespCommand(string name, byte[] encoded)
@@ -35,7 +18,8 @@ public sealed record RespCommand
 
     /// <summary>
     /// Doing it twice equals doing it once, so that it is sent again when the connection is cut before the answer. Without
-    /// this, such a command fails with <see cref="RespConnectionException.InDoubt"/>.
+    /// this, such a command fails with <see cref="RespConnectionException.InDoubt"/>. What is sent again keeps its order and
+    /// goes before anything newer.
     /// </summary>
     public bool Idempotent { get; init; }
 
@@ -47,6 +31,12 @@ public sealed record RespCommand
 
     internal byte[] Encoded { get; }
 
+    internal int Size => Encoded.Length;
+
+    /// <summary>Of an EVALSHA: what to load when the server does not know it.</summary>
+    internal RespScript? Script { get; private init; }
+
+    /// <exception cref="ArgumentException">No name, or more than 2 GiB.</exception>
     public static RespCommand Of(params ReadOnlySpan<RespArgument> arguments)
     {
         if (arguments.IsEmpty)
@@ -54,48 +44,95 @@ public sealed record RespCommand
             throw new ArgumentException("A command needs at least its name.", nameof(arguments));
         }
 
-        long size = HeaderSize(arguments.Length);
-        foreach (RespArgument argument in arguments)
+        byte[] encoded = Allocate(RespEncoding.HeaderSize(arguments.Length) + SizeOf(arguments));
+        WriteAll(encoded, RespEncoding.WriteHeader(encoded, 0, (byte)'*', arguments.Length), arguments);
+        return new RespCommand(arguments[0].ToString(), encoded);
+    }
+
+    internal static RespCommand Call(
+        RespScript script, ReadOnlySpan<RespArgument> keys, ReadOnlySpan<RespArgument> arguments, bool idempotent, bool keepsReply)
+    {
+        RespArgument count = keys.Length;
+        int words = 3 + keys.Length + arguments.Length;
+        ReadOnlySpan<byte> start = script.CallStart;
+        byte[] encoded = Allocate(
+            RespEncoding.HeaderSize(words) + start.Length + RespEncoding.BulkSize(count.Length) + SizeOf(keys) + SizeOf(arguments));
+        int position = RespEncoding.WriteHeader(encoded, 0, (byte)'*', words);
+        start.CopyTo(encoded.AsSpan(position));
+        position = RespEncoding.WriteBulk(encoded, position + start.Length, count);
+        position = WriteAll(encoded, position, keys);
+        WriteAll(encoded, position, arguments);
+        return new RespCommand("EVALSHA", encoded) { Script = script, Idempotent = idempotent, KeepsReply = keepsReply };
+    }
+
+    /// <summary>The argument at an index (0 is the name); null when there are fewer. For routing, not for hot paths of one server.</summary>
+    internal ReadOnlyMemory<byte>? Argument(int index)
+    {
+        int position = 0;
+        int count = ReadHeader(ref position);
+        if (index >= count)
         {
-            size += HeaderSize(argument.Bytes.Length) + argument.Bytes.Length + 2;
+            return null;
         }
 
-        byte[] encoded = new byte[checked((int)size)];
-        int position = WriteHeader(encoded, 0, (byte)'*', arguments.Length);
-        foreach (RespArgument argument in arguments)
+        for (; ; index--)
         {
-            position = WriteHeader(encoded, position, (byte)'$', argument.Bytes.Length);
-            argument.Bytes.Span.CopyTo(encoded.AsSpan(position));
-            position += argument.Bytes.Length;
-            "\r\n"u8.CopyTo(encoded.AsSpan(position));
-            position += 2;
-        }
+            int length = ReadHeader(ref position);
+            if (index == 0)
+            {
+                return Encoded.AsMemory(position, length);
+            }
 
-        return new RespCommand(Encoding.UTF8.GetString(arguments[0].Bytes.Span), encoded);
+            position += length + 2;
+        }
     }
 
     public override string ToString() => Name;
 
-    private static int HeaderSize(int number) => 3 + (number == 0 ? 1 : (int)Math.Floor(Math.Log10(number)) + 1);
-
-    private static int WriteHeader(byte[] target, int position, byte type, int number)
+    private int ReadHeader(ref int position)
     {
-        target[position++] = type;
-        Utf8Formatter.TryFormat(number, target.AsSpan(position), out int written);
-        position += written;
-        "\r\n"u8.CopyTo(target.AsSpan(position));
-        return position + 2;
+        Utf8Parser.TryParse(Encoded.AsSpan(position + 1), out int number, out int used);
+        position += 1 + used + 2;
+        return number;
+    }
+
+    private static byte[] Allocate(long size) => GC.AllocateUninitializedArray<byte>(
+        size <= Array.MaxLength ? (int)size : throw new ArgumentException($"A command may have {Array.MaxLength} bytes at most."));
+
+    private static long SizeOf(ReadOnlySpan<RespArgument> arguments)
+    {
+        long size = 0;
+        foreach (ref readonly RespArgument argument in arguments)
+        {
+            size += RespEncoding.BulkSize(argument.Length);
+        }
+
+        return size;
+    }
+
+    private static int WriteAll(Span<byte> target, int position, ReadOnlySpan<RespArgument> arguments)
+    {
+        foreach (ref readonly RespArgument argument in arguments)
+        {
+            position = RespEncoding.WriteBulk(target, position, argument);
+        }
+
+        return position;
     }
 }
 
 /// <summary>A Lua script, called by its SHA-1 and loaded when the server does not know it.</summary>
 public sealed class RespScript
 {
+    private readonly byte[] callStart;
+    private RespCommand? load;
+
     public RespScript(string name, string text)
     {
         Name = name;
         Text = text;
         Hash = Convert.ToHexStringLower(SHA1.HashData(Encoding.UTF8.GetBytes(text)));
+        callStart = Encoding.ASCII.GetBytes($"$7\r\nEVALSHA\r\n$40\r\n{Hash}\r\n");
     }
 
     public string Name { get; }
@@ -104,4 +141,8 @@ public sealed class RespScript
 
     /// <summary>Redis names scripts by SHA-1; nothing here depends on it being collision-free.</summary>
     public string Hash { get; }
+
+    internal ReadOnlySpan<byte> CallStart => callStart;
+
+    internal RespCommand Load => load ??= RespCommand.Of("SCRIPT", "LOAD", Text) with { Idempotent = true };
 }

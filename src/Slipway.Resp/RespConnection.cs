@@ -11,7 +11,7 @@ namespace Slipway.Resp;
 /// <code>
 ///   callers ─► CommandQueue ─► RespLink (socket) ─► Redis
 ///      ▲            ▲                │
-///      └── replies ─┴── read loop ◄──┘    pushes ─► RespSubscription
+///      └── replies ─┴── read loop ◄──┘    pushes ─► Subscriptions
 /// </code>
 /// Batches form by themselves while the socket is busy; a lone command goes out at once. Blocking commands (BLPOP, …) must
 /// not be sent here: they would block everybody; subscribe to a channel instead.
@@ -22,14 +22,22 @@ public sealed partial class RespConnection : IRespClient
     /// <summary>A link that lived this long was healthy; the next fault starts again with the shortest pause.</summary>
     private static readonly TimeSpan HealthyAfter = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long the answers of a link that we give up may still come: a round trip over half the world and a slow command.</summary>
+    private static readonly TimeSpan RetireGrace = TimeSpan.FromSeconds(1);
+
+    /// <summary>First pause before a refused command is sent again; doubles up to <see cref="MaxRefusalPause"/>.</summary>
+    private static readonly TimeSpan MinRefusalPause = TimeSpan.FromMilliseconds(10);
+
+    /// <summary>A quarter of a second: a fortieth of the usual time that a command has.</summary>
+    private static readonly TimeSpan MaxRefusalPause = TimeSpan.FromMilliseconds(250);
+
     private static readonly RespCommand Probe = RespCommand.Of("PING");
 
     private readonly RespOptions options;
-    private readonly RespEndpoint endpoint;
+    private readonly ILinkSource source;
+    private readonly RespNode? node;
     private readonly ILogger logger;
-    private readonly CommandQueue queue;
-    private readonly Lock subscriptionGate = new();
-    private readonly List<RespSubscription> subscriptions = [];
+    private readonly Subscriptions subscriptions;
 
     /// <summary>Cancelled by <see cref="DisposeAsync"/>: stop everything now.</summary>
     private readonly CancellationTokenSource closing = new();
@@ -37,26 +45,46 @@ public sealed partial class RespConnection : IRespClient
     private readonly TaskCompletionSource firstLink = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task running = Task.CompletedTask;
     private long lastHeard;
+    private long retireBy;
+    private string? retireReason;
+    private bool mayFailAtFirst;
     private bool disposed;
 
-    private RespConnection(RespOptions options, RespEndpoint endpoint, ILogger logger)
+    private RespConnection(RespOptions options, ILinkSource source, RespNode? node, ILogger logger)
     {
         this.options = options;
-        this.endpoint = endpoint;
+        this.source = source;
+        this.node = node;
         this.logger = logger;
-        queue = new CommandQueue(options);
+        Queue = new CommandQueue(options, inCluster: node is not null);
+        subscriptions = new Subscriptions(Queue, logger);
     }
 
-    /// <summary>True while a link is up. Only a snapshot: for health pages, not for decisions.</summary>
+    /// <inheritdoc/>
     public bool IsConnected { get; private set; }
 
-    /// <summary>Connects and shakes hands once; later cuts are repaired behind the scenes.</summary>
-    /// <exception cref="FormatException">The URL is malformed.</exception>
+    internal CommandQueue Queue { get; }
+
+    /// <summary>Who the present or last link goes to; null before the first.</summary>
+    internal RespEndpoint? Endpoint { get; private set; }
+
+    /// <summary>
+    /// Connects to one server, or to the master that Sentinel names, and shakes hands once; later cuts are repaired behind the
+    /// scenes. For any URL: <see cref="RespClient.ConnectAsync"/>.
+    /// </summary>
+    /// <exception cref="FormatException">The URL is malformed, or of a cluster.</exception>
     /// <exception cref="RespConnectionException">The first attempt failed.</exception>
     public static async Task<RespConnection> ConnectAsync(RespOptions options, ILogger logger, CancellationToken cancellationToken)
     {
-        var connection = new RespConnection(options, RespEndpoint.Parse(options.Url), logger);
-        connection.running = Task.Run(connection.RunAsync, CancellationToken.None);
+        RespUrl url = RespClient.ParseUrl(options);
+        ILinkSource source = url.Topology switch
+        {
+            RespTopology.Single => new OneServer(url.Endpoints[0], url.Credentials, url.Database, options),
+            RespTopology.Sentinel => new SentinelMaster(url, options, logger),
+            _ => throw new FormatException("A cluster has many connections: use RespClient.ConnectAsync."),
+        };
+        var connection = new RespConnection(options, source, node: null, logger);
+        connection.Start();
         try
         {
             await connection.firstLink.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -69,85 +97,42 @@ public sealed partial class RespConnection : IRespClient
         }
     }
 
-    /// <summary>Sends one command and waits for its answer. Waits for room first when too many are in flight.</summary>
-    /// <exception cref="RespServerException">Redis answered with an error.</exception>
-    /// <exception cref="RespConnectionException">No answer; <see cref="RespConnectionException.InDoubt"/> tells whether it may have been executed.</exception>
-    public async ValueTask<RespValue> SendAsync(RespCommand command, CancellationToken cancellationToken)
+    /// <summary>Does not wait for the first link, and not even the first fault ends it.</summary>
+    internal static RespConnection Start(RespOptions options, ILinkSource source, RespNode? node, ILogger logger)
     {
-        PendingReply pending = await queue.AddAsync(command, cancellationToken).ConfigureAwait(false);
-        RespValue answer;
-        using (cancellationToken.UnsafeRegister(
-            static (state, token) =>
-            {
-                var (queue, pending) = ((CommandQueue, PendingReply))state!;
-                queue.Abandon(pending, token);
-            },
-            (queue, pending)))
-        {
-            answer = await pending.Task.ConfigureAwait(false);
-        }
-
-        return answer.Kind is RespKind.Error ? throw new RespServerException(command.Name, answer.AsString()) : answer;
+        var connection = new RespConnection(options, source, node, logger) { mayFailAtFirst = true };
+        connection.Start();
+        return connection;
     }
 
-    /// <summary>Runs a script by its hash; loads it when the server does not know it (first use, restart, SCRIPT FLUSH, failover).</summary>
-    /// <param name="idempotent">See <see cref="RespCommand.Idempotent"/>.</param>
-    /// <param name="keepsReply">See <see cref="RespCommand.KeepsReply"/>.</param>
-    public async ValueTask<RespValue> EvaluateAsync(
+    /// <inheritdoc/>
+    public ValueTask<RespValue> SendAsync(RespCommand command, CancellationToken cancellationToken)
+    {
+        if (RespClient.Unsendable(command, options, cancellationToken) is { } fault)
+        {
+            return fault;
+        }
+
+        var pending = new PendingReply(command, PendingKind.Caller);
+        Queue.Add(pending);
+        pending.CancelBy(cancellationToken);
+        return pending.Task;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<RespValue> EvaluateAsync(
         RespScript script,
         ReadOnlyMemory<RespArgument> keys,
         ReadOnlyMemory<RespArgument> arguments,
         bool idempotent,
         bool keepsReply,
-        CancellationToken cancellationToken)
-    {
-        RespCommand call = RespCommand.Of(["EVALSHA", script.Hash, keys.Length, .. keys.Span, .. arguments.Span]) with
-        {
-            Idempotent = idempotent,
-            KeepsReply = keepsReply,
-        };
-        try
-        {
-            return await SendAsync(call, cancellationToken).ConfigureAwait(false);
-        }
-        catch (RespServerException unknown) when (unknown.Code is "NOSCRIPT")
-        {
-            // NOSCRIPT means: not executed. The text goes over the wire in a command of its own (never as EVAL), so that a
-            // pipeline of calls costs one text, and a second flush in between only shows as one more NOSCRIPT, to the caller.
-            await SendAsync(RespCommand.Of("SCRIPT", "LOAD", script.Text) with { Idempotent = true }, cancellationToken).ConfigureAwait(false);
-            return await SendAsync(call, cancellationToken).ConfigureAwait(false);
-        }
-    }
+        CancellationToken cancellationToken) =>
+        SendAsync(RespCommand.Call(script, keys.Span, arguments.Span, idempotent, keepsReply), cancellationToken);
 
-    /// <summary>Listens to a channel. Returns once the server has confirmed it.</summary>
-    /// <param name="message">Called on the read loop for each message: must be quick and must not block.</param>
-    /// <param name="gap">Called when the subscription stands again after a cut: messages may have been missed.</param>
-    public async Task<RespSubscription> SubscribeAsync(
-        string channel, Action<ReadOnlyMemory<byte>> message, Action gap, CancellationToken cancellationToken)
-    {
-        var subscription = new RespSubscription(channel, message, gap, UnsubscribeAsync);
-        lock (subscriptionGate)
-        {
-            subscriptions.Add(subscription);
-        }
-
-        try
-        {
-            PendingReply confirmed = queue.AddOwn(
-                RespCommand.Of("SUBSCRIBE", channel) with { Idempotent = true }, expectsPush: true, first: false);
-            RespValue answer = await confirmed.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
-            return answer.Kind is RespKind.Error ? throw new RespServerException("SUBSCRIBE", answer.AsString()) : subscription;
-        }
-        catch
-        {
-            lock (subscriptionGate)
-            {
-                subscriptions.Remove(subscription);
-            }
-
-            throw;
-        }
-    }
+    /// <inheritdoc/>
+    public Task<RespSubscription> SubscribeAsync(
+        string channel, Action<ReadOnlyMemory<byte>> message, Action gap, CancellationToken cancellationToken) =>
+        subscriptions.AddAsync(channel, message, gap, cancellationToken);
 
     /// <summary>Closes the connection. Commands without an answer fail with <see cref="RespConnectionFailure.Closed"/>.</summary>
     public async ValueTask DisposeAsync()
@@ -159,28 +144,25 @@ public sealed partial class RespConnection : IRespClient
 
         await closing.CancelAsync().ConfigureAwait(false);
         await running.ConfigureAwait(false);
+        await source.DisposeAsync().ConfigureAwait(false);
         closing.Dispose();
     }
 
-    private async ValueTask UnsubscribeAsync(RespSubscription subscription)
+    /// <summary>
+    /// There may be a better server: sends nothing more, lets what was sent have its answers for a moment, then drops the link and
+    /// asks the source for another. Nothing is in doubt unless the old server is silent.
+    /// </summary>
+    internal void Retire(string reason)
     {
-        bool last;
-        lock (subscriptionGate)
-        {
-            last = subscriptions.Remove(subscription) && !subscriptions.Exists(other => other.Channel == subscription.Channel);
-        }
+        retireReason = reason;
+        Interlocked.CompareExchange(ref retireBy, options.Time.GetTimestamp() + (long)(RetireGrace.TotalSeconds * options.Time.TimestampFrequency), 0);
+        Queue.Retire();
+    }
 
-        if (last)
-        {
-            try
-            {
-                await queue.AddOwn(RespCommand.Of("UNSUBSCRIBE", subscription.Channel), expectsPush: true, first: false).Task.ConfigureAwait(false);
-            }
-            catch (RespConnectionException)
-            {
-                // No link, no subscription.
-            }
-        }
+    private void Start()
+    {
+        source.Attach(this);
+        running = Task.Run(RunAsync, CancellationToken.None);
     }
 
     private async Task RunAsync()
@@ -204,7 +186,7 @@ public sealed partial class RespConnection : IRespClient
                 }
                 catch (RespConnectionException fault)
                 {
-                    if (firstLink.TrySetException(fault))
+                    if (!mayFailAtFirst && firstLink.TrySetException(fault))
                     {
                         return;
                     }
@@ -212,6 +194,7 @@ public sealed partial class RespConnection : IRespClient
                     Log.ConnectFailed(logger, fault.Message);
                 }
 
+                node?.InTrouble();
                 await PauseAsync(++faults, stopping).ConfigureAwait(false);
             }
         }
@@ -222,7 +205,7 @@ public sealed partial class RespConnection : IRespClient
         {
             firstLink.TrySetException(new RespConnectionException(
                 RespConnectionFailure.Closed, inDoubt: false, "The connection has been disposed."));
-            queue.Close("the connection has been disposed.");
+            Queue.Close(CommandQueue.Disposed);
         }
     }
 
@@ -230,17 +213,23 @@ public sealed partial class RespConnection : IRespClient
     private async Task UseAsync(RespLink link, CancellationToken stopping)
     {
         bool first = !firstLink.Task.IsCompleted;
-        Resubscribe();
+        Endpoint = link.Endpoint;
+        Interlocked.Exchange(ref retireBy, 0);
+        Queue.LinkOpened();
+        subscriptions.AddAgain();
         IsConnected = true;
         firstLink.TrySetResult();
         if (!first)
         {
-            Log.Reconnected(logger, endpoint.ToString());
+            Log.Reconnected(logger, link.Endpoint);
         }
 
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         Volatile.Write(ref lastHeard, options.Time.GetTimestamp());
-        Task[] loops = [link.WriteAsync(queue, ending.Token), ReadAsync(link, ending.Token), WatchAsync(ending.Token)];
+        Task[] loops =
+        [
+            link.WriteAsync(Queue, ending.Token), ReadAsync(link, ending.Token), SettleAsync(ending.Token), WatchAsync(ending.Token),
+        ];
         Task ended = await Task.WhenAny(loops).ConfigureAwait(false);
         IsConnected = false;
         await ending.CancelAsync().ConfigureAwait(false);
@@ -249,16 +238,16 @@ public sealed partial class RespConnection : IRespClient
         Exception? cause = ended.Exception?.InnerException;
         (RespConnectionFailure reason, string message) = cause switch
         {
-            _ when stopping.IsCancellationRequested => (RespConnectionFailure.Closed, "the connection has been disposed."),
+            _ when stopping.IsCancellationRequested => (RespConnectionFailure.Closed, CommandQueue.Disposed),
             RespProtocolException => (RespConnectionFailure.ProtocolViolation, cause.Message),
             TimeoutException => (RespConnectionFailure.TimedOut, cause.Message),
             null or IOException or SocketException => (RespConnectionFailure.Lost, cause?.Message ?? "the connection was cut."),
             _ => (RespConnectionFailure.Lost, $"unexpected {cause.GetType().Name}: {cause.Message}"),
         };
-        queue.LinkLost(reason, message, cause);
+        Queue.LinkLost(reason, message, cause);
         if (!stopping.IsCancellationRequested)
         {
-            Log.LinkLost(logger, endpoint.ToString(), reason, message);
+            Log.LinkLost(logger, link.Endpoint, reason, message);
         }
     }
 
@@ -266,26 +255,57 @@ public sealed partial class RespConnection : IRespClient
     {
         while (true)
         {
-            RespValue value = await link.ReadAsync(ending).ConfigureAwait(false);
-            Volatile.Write(ref lastHeard, options.Time.GetTimestamp());
-            if (value.Kind is not RespKind.Push)
+            while (link.TryRead(out RespValue value))
             {
-                queue.Answer(value);
-                continue;
+                if (value.Kind is RespKind.Push)
+                {
+                    subscriptions.Take(value);
+                }
+                else
+                {
+                    Queue.Answer(value);
+                }
             }
 
-            switch (value.Items)
+            await link.ReceiveAsync(ending).ConfigureAwait(false);
+            Volatile.Write(ref lastHeard, options.Time.GetTimestamp());
+        }
+    }
+
+    /// <summary>Does what refusals ask for, once nothing is on the wire; then what was refused goes again.</summary>
+    private async Task SettleAsync(CancellationToken ending)
+    {
+        while (true)
+        {
+            await Queue.WaitToSettleAsync(ending).ConfigureAwait(false);
+            if (Queue.IsRetired)
             {
-                case [var kind, var channel, var payload] when kind.ToString() is "message":
-                    Deliver(channel.AsString(), payload.AsBytes());
-                    break;
-                case [var kind, _, _] when kind.ToString() is "subscribe" or "unsubscribe":
-                    queue.Answer(value);
-                    break;
-                default:
-                    // The specification: pushes that a client does not know are skipped.
-                    break;
+                throw new IOException(retireReason);
             }
+
+            (Refusals kinds, int rounds) = Queue.Refused;
+            if (kinds.HasFlag(Refusals.Demoted))
+            {
+                throw new IOException("the server is not the master any more.");
+            }
+
+            if (kinds.HasFlag(Refusals.Busy))
+            {
+                node?.InTrouble();
+            }
+
+            // Two redirections are usual (MOVED, then ASK); more mean that the nodes do not agree yet.
+            if (kinds.HasFlag(Refusals.Busy) || (kinds.HasFlag(Refusals.Redirected) && rounds > 2))
+            {
+                await Task.Delay(Jittered(MinRefusalPause, MaxRefusalPause, rounds), options.Time, ending).ConfigureAwait(false);
+            }
+
+            if (kinds.HasFlag(Refusals.Redirected))
+            {
+                node!.Redirect();
+            }
+
+            Queue.SendRefusedAgain();
         }
     }
 
@@ -296,18 +316,22 @@ public sealed partial class RespConnection : IRespClient
         long probedAt = options.Time.GetTimestamp();
         while (await ticks.WaitForNextTickAsync(ending).ConfigureAwait(false))
         {
-            if (queue.Expire())
+            if (Queue.Expire())
             {
                 throw new TimeoutException($"no answer from Redis within {options.CommandTimeout}.");
             }
 
+            if (Interlocked.Read(ref retireBy) is not 0 and var by && options.Time.GetTimestamp() > by)
+            {
+                throw new IOException(retireReason);
+            }
+
             long quietSince = Math.Max(Volatile.Read(ref lastHeard), probedAt);
-            if (queue.IsIdle && options.Time.GetElapsedTime(quietSince) > options.PingInterval)
+            if (Queue.IsIdle && options.Time.GetElapsedTime(quietSince) > options.PingInterval)
             {
                 probedAt = options.Time.GetTimestamp();
                 // Its answer resets lastHeard; its absence is what Expire finds.
-                _ = queue.AddOwn(Probe, expectsPush: false, first: true).Task.ContinueWith(
-                    static probe => _ = probe.Exception, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                Queue.AddOwn(Probe, PendingKind.Probe, first: true);
             }
         }
     }
@@ -315,61 +339,10 @@ public sealed partial class RespConnection : IRespClient
     /// <summary>A tenth of the command timeout, so that a timeout is at most 10 % late.</summary>
     private TimeSpan WatchInterval => TimeSpan.FromMilliseconds(Math.Clamp(options.CommandTimeout.TotalMilliseconds / 10, 10, 500));
 
-    private void Resubscribe()
-    {
-        RespSubscription[] all;
-        lock (subscriptionGate)
-        {
-            all = [.. subscriptions];
-        }
-
-        foreach (IGrouping<string, RespSubscription> channel in all.GroupBy(subscription => subscription.Channel))
-        {
-            PendingReply confirmed = queue.AddOwn(RespCommand.Of("SUBSCRIBE", channel.Key), expectsPush: true, first: true);
-            _ = AnnounceGapAsync(confirmed.Task, [.. channel]);
-        }
-    }
-
-    private async Task AnnounceGapAsync(Task<RespValue> confirmed, RespSubscription[] listeners)
-    {
-        await ((Task)confirmed).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        foreach (RespSubscription listener in confirmed.IsCompletedSuccessfully ? listeners : [])
-        {
-            Guard(listener.Gap);
-        }
-    }
-
-    private void Deliver(string channel, ReadOnlyMemory<byte> payload)
-    {
-        RespSubscription[] listeners;
-        lock (subscriptionGate)
-        {
-            listeners = [.. subscriptions.Where(subscription => subscription.Channel == channel)];
-        }
-
-        foreach (RespSubscription listener in listeners)
-        {
-            Guard(() => listener.Message(payload));
-        }
-    }
-
-    /// <summary>A listener's bug must not end the connection of everybody else.</summary>
-    private void Guard(Action listener)
-    {
-        try
-        {
-            listener();
-        }
-        catch (Exception fault)
-        {
-            Log.ListenerFailed(logger, fault);
-        }
-    }
-
     /// <summary>Dials; meanwhile commands that wait for the link still time out on time.</summary>
     private async Task<RespLink> OpenWhileExpiringAsync(CancellationToken stopping)
     {
-        Task<RespLink> opening = RespLink.OpenAsync(endpoint, options, stopping);
+        Task<RespLink> opening = source.OpenAsync(stopping);
         try
         {
             await ExpireUntilAsync(opening, stopping).ConfigureAwait(false);
@@ -389,13 +362,14 @@ public sealed partial class RespConnection : IRespClient
         return link;
     }
 
-    private Task PauseAsync(int faults, CancellationToken stopping)
+    private Task PauseAsync(int faults, CancellationToken stopping) => ExpireUntilAsync(
+        Task.Delay(Jittered(options.MinReconnectDelay, options.MaxReconnectDelay, faults), options.Time, stopping), stopping);
+
+    /// <summary>Doubles with each round. Jitter: after a restart of Redis not everybody comes in the same millisecond.</summary>
+    internal static TimeSpan Jittered(TimeSpan shortest, TimeSpan longest, int round)
     {
-        double longest = options.MaxReconnectDelay.TotalMilliseconds;
-        double doubled = options.MinReconnectDelay.TotalMilliseconds * Math.Pow(2, Math.Min(faults - 1, 20));
-        // Jitter: after a restart of Redis not everybody dials in the same millisecond.
-        TimeSpan pause = TimeSpan.FromMilliseconds(Math.Min(doubled, longest) * (0.5 + (Random.Shared.NextDouble() / 2)));
-        return ExpireUntilAsync(Task.Delay(pause, options.Time, stopping), stopping);
+        TimeSpan doubled = shortest * Math.Pow(2, Math.Min(round - 1, 20));
+        return (doubled < longest ? doubled : longest) * (0.5 + (Random.Shared.NextDouble() / 2));
     }
 
     private async Task ExpireUntilAsync(Task end, CancellationToken stopping)
@@ -404,22 +378,19 @@ public sealed partial class RespConnection : IRespClient
         {
             await Task.WhenAny(end, Task.Delay(WatchInterval, options.Time, stopping)).ConfigureAwait(false);
             stopping.ThrowIfCancellationRequested();
-            queue.Expire();
+            Queue.Expire();
         }
     }
 
     private static partial class Log
     {
         [LoggerMessage(1, LogLevel.Information, "Connected to {Endpoint} again")]
-        public static partial void Reconnected(ILogger logger, string endpoint);
+        public static partial void Reconnected(ILogger logger, RespEndpoint endpoint);
 
         [LoggerMessage(2, LogLevel.Warning, "Connection to {Endpoint} ended ({Reason}): {Message}")]
-        public static partial void LinkLost(ILogger logger, string endpoint, RespConnectionFailure reason, string message);
+        public static partial void LinkLost(ILogger logger, RespEndpoint endpoint, RespConnectionFailure reason, string message);
 
         [LoggerMessage(3, LogLevel.Warning, "No connection to Redis: {Message}")]
         public static partial void ConnectFailed(ILogger logger, string message);
-
-        [LoggerMessage(4, LogLevel.Error, "A listener to a Redis channel failed")]
-        public static partial void ListenerFailed(ILogger logger, Exception fault);
     }
 }

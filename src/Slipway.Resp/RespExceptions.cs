@@ -7,14 +7,17 @@ public class RespException(string message, Exception? innerException = null) : E
 public sealed class RespServerException : RespException
 {
     internal RespServerException(string command, string error)
-        : base($"Redis refused {command}: {error}")
-    {
-        int end = error.IndexOf(' ', StringComparison.Ordinal);
-        Code = end < 0 ? error : error[..end];
-    }
+        : base($"Redis refused {command}: {error}") => Code = Refusal.CodeOf(error);
 
     /// <summary>The first word of the error: <c>ERR</c>, <c>OOM</c>, <c>NOSCRIPT</c>, <c>READONLY</c>, …</summary>
     public string Code { get; }
+
+    /// <summary>
+    /// The server's state, not the command, is the reason: the same command may succeed later. LOADING, BUSY, CLUSTERDOWN, TRYAGAIN,
+    /// READONLY and MASTERDOWN have been retried for <see cref="RespOptions.CommandTimeout"/> already; OOM, MISCONF and NOREPLICAS
+    /// come at once, because they last until somebody does something.
+    /// </summary>
+    public bool IsTransient => Code is "OOM" or "MISCONF" or "NOREPLICAS" || Refusal.Of(Code) is not Refusals.None;
 }
 
 public enum RespConnectionFailure
@@ -24,6 +27,9 @@ public enum RespConnectionFailure
 
     /// <summary>The server wants other credentials, or refuses ours.</summary>
     AuthenticationFailed,
+
+    /// <summary>TLS: the server's certificate is not trusted or for another name, it wants one of ours, or our files can't be read.</summary>
+    TlsFailed,
 
     /// <summary>The connection was cut.</summary>
     Lost,

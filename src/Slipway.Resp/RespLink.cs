@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Security.Authentication;
 
 namespace Slipway.Resp;
 
@@ -12,45 +13,52 @@ internal sealed class RespLink : IAsyncDisposable
 
     private readonly Stream stream;
     private readonly RespParser parser;
-    private readonly byte[] received = new byte[16 * 1024];
+    private readonly byte[] received = new byte[32 * 1024];
     private int receivedStart;
     private int receivedEnd;
 
-    private RespLink(Stream stream, RespOptions options)
+    private RespLink(RespEndpoint endpoint, Stream stream, RespOptions options)
     {
+        Endpoint = endpoint;
         this.stream = stream;
         parser = new RespParser(options);
     }
 
+    /// <summary>Who is at the other end.</summary>
+    public RespEndpoint Endpoint { get; }
+
     /// <summary>Dials and shakes hands: HELLO 3 with credentials, SELECT, and a PING, which a server that still loads its data refuses.</summary>
     /// <exception cref="RespConnectionException"/>
-    public static async Task<RespLink> OpenAsync(RespEndpoint endpoint, RespOptions options, CancellationToken cancellationToken)
+    public static async Task<RespLink> OpenAsync(
+        RespEndpoint endpoint, RespCredentials? credentials, int database, RespOptions options, CancellationToken cancellationToken)
     {
         using var timeout = new CancellationTokenSource(options.ConnectTimeout, options.Time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
         RespLink? link = null;
         try
         {
-            link = new RespLink(await endpoint.DialAsync(either.Token).ConfigureAwait(false), options);
-            await link.ShakeHandsAsync(endpoint, options, either.Token).ConfigureAwait(false);
+            Stream stream = await endpoint.DialAsync(options.Tls ?? new RespTlsOptions(), either.Token).ConfigureAwait(false);
+            link = new RespLink(endpoint, stream, options);
+            await link.ShakeHandsAsync(credentials, database, options, either.Token).ConfigureAwait(false);
             RespLink opened = link;
             link = null;
             return opened;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
-            throw new RespConnectionException(
-                RespConnectionFailure.ConnectFailed, inDoubt: false, $"{endpoint}: no connection within {options.ConnectTimeout}.");
+            throw Failed(RespConnectionFailure.ConnectFailed, $"{endpoint}: no connection within {options.ConnectTimeout}.", null);
+        }
+        catch (AuthenticationException cause)
+        {
+            throw Failed(RespConnectionFailure.TlsFailed, $"{endpoint}: {cause.Message}", cause);
         }
         catch (Exception cause) when (cause is SocketException or IOException)
         {
-            throw new RespConnectionException(
-                RespConnectionFailure.ConnectFailed, inDoubt: false, $"{endpoint}: {cause.Message}", cause);
+            throw Failed(RespConnectionFailure.ConnectFailed, $"{endpoint}: {cause.Message}", cause);
         }
         catch (RespProtocolException cause)
         {
-            throw new RespConnectionException(
-                RespConnectionFailure.ProtocolViolation, inDoubt: false, $"{endpoint} does not speak RESP3: {cause.Message}", cause);
+            throw Failed(RespConnectionFailure.ProtocolViolation, $"{endpoint} does not speak RESP3: {cause.Message}", cause);
         }
         finally
         {
@@ -78,15 +86,17 @@ internal sealed class RespLink : IAsyncDisposable
             int filled = 0;
             foreach (RespCommand command in batch)
             {
-                if (command.Encoded.Length > buffer.Length)
+                if (command.Size > buffer.Length - filled)
                 {
-                    // TakeBatch gives a larger one only alone.
+                    // Larger than a batch (which TakeBatch gives last and almost alone): straight from where it is.
+                    await stream.WriteAsync(buffer.AsMemory(0, filled), cancellationToken).ConfigureAwait(false);
+                    filled = 0;
                     await stream.WriteAsync(command.Encoded, cancellationToken).ConfigureAwait(false);
                     continue;
                 }
 
                 command.Encoded.CopyTo(buffer, filled);
-                filled += command.Encoded.Length;
+                filled += command.Size;
             }
 
             if (filled > 0)
@@ -101,53 +111,90 @@ internal sealed class RespLink : IAsyncDisposable
     /// <exception cref="RespProtocolException"/>
     public async ValueTask<RespValue> ReadAsync(CancellationToken cancellationToken)
     {
-        while (true)
+        RespValue value;
+        while (!TryRead(out value))
         {
-            if (receivedStart < receivedEnd)
-            {
-                bool whole = parser.TryRead(received.AsSpan(receivedStart, receivedEnd - receivedStart), out int consumed, out RespValue value);
-                receivedStart += consumed;
-                if (whole)
-                {
-                    return value;
-                }
-            }
-
-            receivedStart = 0;
-            receivedEnd = await stream.ReadAsync(received, cancellationToken).ConfigureAwait(false);
-            if (receivedEnd == 0)
-            {
-                throw new EndOfStreamException("Redis closed the connection.");
-            }
+            await ReceiveAsync(cancellationToken).ConfigureAwait(false);
         }
+
+        return value;
+    }
+
+    /// <summary>The next reply or push, when it has arrived already.</summary>
+    /// <exception cref="RespProtocolException"/>
+    public bool TryRead(out RespValue value)
+    {
+        value = default;
+        if (receivedStart == receivedEnd && !parser.IsWhole)
+        {
+            return false;
+        }
+
+        bool whole = parser.TryRead(received.AsSpan(receivedStart, receivedEnd - receivedStart), out int consumed, out value);
+        receivedStart += consumed;
+        return whole;
+    }
+
+    /// <summary>Waits for more from the server. After <see cref="TryRead"/> said no.</summary>
+    /// <exception cref="EndOfStreamException">The server closed the connection.</exception>
+    public async ValueTask ReceiveAsync(CancellationToken cancellationToken)
+    {
+        // The rest of a large string goes straight to where it will stay.
+        Memory<byte> direct = parser.Missing;
+        bool isDirect = direct.Length >= received.Length;
+        int read = await stream.ReadAsync(isDirect ? direct : received, cancellationToken).ConfigureAwait(false);
+        if (read == 0)
+        {
+            throw new EndOfStreamException("Redis closed the connection.");
+        }
+
+        if (isDirect)
+        {
+            parser.Filled(read);
+            receivedStart = receivedEnd = 0;
+        }
+        else
+        {
+            receivedStart = 0;
+            receivedEnd = read;
+        }
+    }
+
+    /// <summary>One command outside of any pipeline: for handshakes, and for asking sentinels and nodes who is who.</summary>
+    /// <exception cref="RespServerException">Refused.</exception>
+    public async Task<RespValue> AskAsync(RespCommand command, CancellationToken cancellationToken)
+    {
+        await stream.WriteAsync(command.Encoded, cancellationToken).ConfigureAwait(false);
+        RespValue answer = await ReadAsync(cancellationToken).ConfigureAwait(false);
+        return answer.Kind is RespKind.Error ? throw new RespServerException(command.Name, answer.AsString()) : answer;
     }
 
     public ValueTask DisposeAsync() => stream.DisposeAsync();
 
-    private async Task ShakeHandsAsync(RespEndpoint endpoint, RespOptions options, CancellationToken cancellationToken)
+    private async Task ShakeHandsAsync(RespCredentials? credentials, int database, RespOptions options, CancellationToken cancellationToken)
     {
-        RespCommand hello = endpoint.Password is { } password
-            ? RespCommand.Of("HELLO", "3", "AUTH", endpoint.User ?? "default", password, "SETNAME", options.ClientName)
+        RespCommand hello = credentials is not null
+            ? RespCommand.Of("HELLO", "3", "AUTH", credentials.UserOrDefault, credentials.Password, "SETNAME", options.ClientName)
             : RespCommand.Of("HELLO", "3", "SETNAME", options.ClientName);
-        await AskAsync(hello, endpoint, cancellationToken).ConfigureAwait(false);
-        if (endpoint.Database != 0)
+        try
         {
-            await AskAsync(RespCommand.Of("SELECT", endpoint.Database), endpoint, cancellationToken).ConfigureAwait(false);
+            await AskAsync(hello, cancellationToken).ConfigureAwait(false);
+            if (database != 0)
+            {
+                await AskAsync(RespCommand.Of("SELECT", database), cancellationToken).ConfigureAwait(false);
+            }
+
+            await AskAsync(RespCommand.Of("PING"), cancellationToken).ConfigureAwait(false);
         }
-
-        await AskAsync(RespCommand.Of("PING"), endpoint, cancellationToken).ConfigureAwait(false);
-    }
-
-    private async Task AskAsync(RespCommand command, RespEndpoint endpoint, CancellationToken cancellationToken)
-    {
-        await stream.WriteAsync(command.Encoded, cancellationToken).ConfigureAwait(false);
-        RespValue answer = await ReadAsync(cancellationToken).ConfigureAwait(false);
-        if (answer.Kind is RespKind.Error)
+        catch (RespServerException refusal)
         {
-            var refusal = new RespServerException(command.Name, answer.AsString());
-            throw refusal.Code is "NOAUTH" or "WRONGPASS" or "NOPERM"
-                ? new RespConnectionException(RespConnectionFailure.AuthenticationFailed, inDoubt: false, $"{endpoint}: {refusal.Message}", refusal)
-                : new RespConnectionException(RespConnectionFailure.ConnectFailed, inDoubt: false, $"{endpoint}: {refusal.Message}", refusal);
+            RespConnectionFailure reason = refusal.Code is "NOAUTH" or "WRONGPASS" or "NOPERM"
+                ? RespConnectionFailure.AuthenticationFailed
+                : RespConnectionFailure.ConnectFailed;
+            throw Failed(reason, $"{Endpoint}: {refusal.Message}", refusal);
         }
     }
+
+    private static RespConnectionException Failed(RespConnectionFailure reason, string message, Exception? cause) =>
+        new(reason, inDoubt: false, message, cause);
 }

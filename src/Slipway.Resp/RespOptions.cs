@@ -1,10 +1,23 @@
 namespace Slipway.Resp;
 
-/// <summary>How to reach a server, and the limits of one connection.</summary>
+/// <summary>How to reach a server, and the limits of each connection to it.</summary>
 public sealed record RespOptions
 {
-    /// <summary><c>redis://[user:password@]host[:port][/database]</c> or <c>unix://[user:password@]/path.sock[?db=n]</c>.</summary>
+    /// <summary>
+    /// <c>redis://[user:password@]host[:port][/database]</c>, <c>unix://[user:password@]/path.sock[?db=n]</c>,
+    /// <c>redis+sentinel://[user:password@]host[:port],…/master[/database]</c> or
+    /// <c>redis+cluster://[user:password@]host[:port],…</c>; <c>rediss</c> instead of <c>redis</c> for TLS.
+    /// </summary>
     public required string Url { get; init; }
+
+    /// <summary>For <c>rediss…://</c>; without it the system's authorities and the URL's host.</summary>
+    public RespTlsOptions? Tls { get; init; }
+
+    /// <summary>For the sentinels themselves (<c>requirepass</c> in their configuration); those of the URL are for the master.</summary>
+    public string? SentinelUser { get; init; }
+
+    /// <summary>See <see cref="SentinelUser"/>; null: the sentinels want none.</summary>
+    public string? SentinelPassword { get; init; }
 
     /// <summary>Shown by <c>CLIENT LIST</c>.</summary>
     public string ClientName { get; init; } = "slipway";
@@ -12,7 +25,7 @@ public sealed record RespOptions
     /// <summary>For dialling and the handshake together. 5 s: a TCP SYN is retried at 1 s and 3 s.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>From <c>SendAsync</c> to the answer, reconnects included. 10 s: an <c>appendfsync always</c> write on a slow disk may take seconds.</summary>
+    /// <summary>From <c>SendAsync</c> to the answer: waiting for room, reconnects, failovers and retries included. 10 s: an <c>appendfsync always</c> write on a slow disk may take seconds.</summary>
     public TimeSpan CommandTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>An idle connection is probed this often: finds half-open ones, on which no push would ever arrive.</summary>
@@ -24,8 +37,14 @@ public sealed record RespOptions
     /// <summary>1 s: a restarted Redis is found again soon, and a dead one costs next to nothing.</summary>
     public TimeSpan MaxReconnectDelay { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Commands waiting for an answer; one more waits in <c>SendAsync</c>. 1024 in flight saturate one Redis (see jobs.md: 200 do).</summary>
+    /// <summary>Commands waiting for an answer; one more waits in <c>SendAsync</c>. 1024 in flight saturate one Redis (200 do).</summary>
     public int MaxInFlight { get; init; } = 1024;
+
+    /// <summary>
+    /// Bytes of those commands together; as many as are inside may be exceeded by the one that comes next, so that a large command
+    /// never waits for an empty connection. 32 MiB: 1024 commands of 32 kB.
+    /// </summary>
+    public long MaxInFlightBytes { get; init; } = 32 * 1024 * 1024;
 
     /// <summary>One encoded command. Redis itself refuses strings over 512 MiB; we have no use for a tenth of that.</summary>
     public int MaxCommandBytes { get; init; } = 32 * 1024 * 1024;
@@ -43,5 +62,5 @@ public sealed record RespOptions
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
     /// <summary>Never the URL: it may hold a password.</summary>
-    public override string ToString() => RespEndpoint.TryParse(Url, out RespEndpoint? endpoint, out _) ? endpoint.ToString() : "(invalid URL)";
+    public override string ToString() => RespUrl.TryParse(Url, out RespUrl? parsed, out _) ? parsed.ToString() : "(invalid URL)";
 }

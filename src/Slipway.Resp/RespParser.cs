@@ -25,6 +25,14 @@ internal sealed class RespParser(RespOptions limits)
     private long replyBytes;
     private long replyElements;
 
+    /// <summary>Where the rest of the string being read belongs (with its CR LF): may be filled without <see cref="TryRead"/>. Else empty.</summary>
+    public Memory<byte> Missing => text is null ? default : text.AsMemory(textFilled);
+
+    /// <summary>That string is complete: the next <see cref="TryRead"/> takes it, even without input.</summary>
+    public bool IsWhole => text is not null && textFilled == text.Length;
+
+    public void Filled(int bytes) => textFilled += bytes;
+
     /// <summary>Consumes <paramref name="input"/> up to the end of the next whole value.</summary>
     /// <returns>True with a value; false when all input is consumed and the value is not whole yet.</returns>
     /// <exception cref="RespProtocolException">Not RESP3, or over a limit. The parser must not be used again.</exception>
@@ -32,7 +40,7 @@ internal sealed class RespParser(RespOptions limits)
     {
         consumed = 0;
         value = default;
-        while (consumed < input.Length)
+        while (consumed < input.Length || IsWhole)
         {
             if (text is not null)
             {
@@ -97,6 +105,8 @@ internal sealed class RespParser(RespOptions limits)
         ReadOnlySpan<byte> rest = whole[1..^2];
         switch (type)
         {
+            case (byte)'+' when rest.SequenceEqual("OK"u8):
+                return Deliver(RespValue.Ok, out value);
             case (byte)'+':
                 return Deliver(RespValue.Text(RespKind.SimpleString, rest.ToArray()), out value);
             case (byte)'-':
@@ -146,7 +156,7 @@ internal sealed class RespParser(RespOptions limits)
 
         Count(length);
         value = default;
-        text = new byte[length + 2];
+        text = GC.AllocateUninitializedArray<byte>((int)length + 2);
         textFilled = 0;
         textKind = kind;
         return false;

@@ -47,6 +47,9 @@ public readonly struct RespValue
 
     internal static RespValue Null => default;
 
+    /// <summary>The most frequent simple string, shared.</summary>
+    internal static RespValue Ok { get; } = new(RespKind.SimpleString, 0, "OK"u8.ToArray(), null);
+
     internal static RespValue Integer(long value) => new(RespKind.Integer, value, default, null);
 
     internal static RespValue Boolean(bool value) => new(RespKind.Boolean, value ? 1 : 0, default, null);
@@ -101,7 +104,7 @@ public readonly struct RespValue
         _ => $"{Kind}[{string.Join(", ", Items)}]",
     };
 
-    private bool IsText => Kind is RespKind.BulkString or RespKind.SimpleString or RespKind.Verbatim or RespKind.BigNumber or RespKind.Error;
+    internal bool IsText => Kind is RespKind.BulkString or RespKind.SimpleString or RespKind.Verbatim or RespKind.BigNumber or RespKind.Error;
 
     private RespException Unexpected(string wanted) => new($"Expected {wanted} from Redis, got {Kind}.");
 }

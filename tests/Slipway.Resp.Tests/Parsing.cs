@@ -120,24 +120,34 @@ public sealed class Parsing
     [InlineData("redis://h", "redis://h:6379/0")]
     [InlineData("redis://h:1/2", "redis://h:1/2")]
     [InlineData("redis://:secret@h/", "redis://h:6379/0")]
-    [InlineData("redis://u:p%40ss@[::1]:7/3", "redis://::1:7/3")]
+    [InlineData("redis://u:p%40ss@[::1]:7/3", "redis://[::1]:7/3")]
+    [InlineData("rediss://u:secret@h", "rediss://h:6379/0")]
     [InlineData("unix:///run/redis.sock", "unix:///run/redis.sock?db=0")]
     [InlineData("unix://u:secret@/run/r%20s.sock?db=4", "unix:///run/r s.sock?db=4")]
+    [InlineData("redis+sentinel://u:secret@a,b:1,[::1]/mine/3", "redis+sentinel://a:26379,b:1,[::1]:26379/mine/3")]
+    [InlineData("rediss+sentinel://a/mine", "rediss+sentinel://a:26379/mine/0")]
+    [InlineData("redis+cluster://u:secret@a:7000,b", "redis+cluster://a:7000,b:6379")]
+    [InlineData("rediss+cluster://a/", "rediss+cluster://a:6379")]
     public void Urls_are_understood_and_shown_without_secrets(string url, string shown) =>
-        RespEndpoint.Parse(url).ToString().ShouldBe(shown);
+        RespUrl.Parse(url).ToString().ShouldBe(shown);
 
     [Theory]
     [InlineData("localhost:6379", "redis://")]
-    [InlineData("rediss://secret@h", "TLS")]
+    [InlineData("redis+tls://secret@h", "rediss://")]
     [InlineData("redis://", "host")]
     [InlineData("redis://secret@h", "user:password@")]
     [InlineData("redis://h:0", "port")]
     [InlineData("redis://h/x", "database")]
+    [InlineData("redis://a,b", "redis+cluster://")]
+    [InlineData("redis+sentinel://a,b", "mymaster")]
+    [InlineData("redis+sentinel://a/mine/x", "database")]
+    [InlineData("redis+cluster://a,,b", "host")]
+    [InlineData("redis+cluster://a/1", "databases")]
     [InlineData("unix://relative", "absolute")]
     [InlineData("unix:///s?dbase=1", "?db=")]
     public void Bad_urls_are_explained_without_repeating_them(string url, string cure)
     {
-        RespEndpoint.TryParse(url, out _, out string fault).ShouldBeFalse();
+        RespUrl.TryParse(url, out _, out string fault).ShouldBeFalse();
 
         fault.ShouldContain(cure);
         fault.ShouldNotContain("secret");
@@ -145,7 +155,7 @@ public sealed class Parsing
 
     [Fact]
     public void A_socket_path_that_the_kernel_would_cut_is_refused() =>
-        RespEndpoint.TryParse("unix:///" + new string('x', 107), out _, out _).ShouldBeFalse();
+        RespUrl.TryParse("unix:///" + new string('x', 107), out _, out _).ShouldBeFalse();
 
     private static List<RespValue> ReadAll(RespParser parser, byte[] bytes, int piece)
     {
