@@ -34,6 +34,9 @@ public sealed class Job
 
     public byte Cost { get; init; }
 
+    /// <summary>Somebody cancelled it before it started: end it as <see cref="JobEndKind.Cancelled"/> without running it.</summary>
+    public bool CancelRequested { get; init; }
+
     /// <summary>W3C trace context of whoever enqueued it; empty when there was none.</summary>
     public string TraceParent { get; init; } = "";
 
@@ -42,6 +45,29 @@ public sealed class Job
     /// not with <see cref="IQueueBroker.AckAsync"/> or by finishing its block.
     /// </summary>
     public bool NeedsSettling { get; init; }
+
+    internal bool PayloadIsAside { get; init; }
+
+    internal Job WithPayload(ReadOnlyMemory<byte> payload, string? damage) => new()
+    {
+        Id = Id,
+        Type = Type,
+        Payload = payload,
+        Priority = Priority,
+        Attempt = Attempt,
+        LostLeases = LostLeases,
+        EnqueuedAt = EnqueuedAt,
+        MaxAttempts = MaxAttempts,
+        Timeout = Timeout,
+        UniqueKey = UniqueKey,
+        Batch = Batch,
+        Tracked = Tracked,
+        Cost = Cost,
+        CancelRequested = CancelRequested,
+        TraceParent = TraceParent,
+        NeedsSettling = NeedsSettling,
+        Damage = damage,
+    };
 
     /// <summary>Null: readable. Else why this entry can't be (damaged, newer format): end it as dead.</summary>
     public string? Damage { get; init; }

@@ -21,8 +21,8 @@ public sealed record JobDraft
     public DateTimeOffset? At { get; init; }
 
     /// <summary>
-    /// While a job with this key is waiting, at work or dead, no second one is added. The lock is that job's: it ends with its
-    /// final state, never by a timer and never before. 1–200 printable ASCII characters.
+    /// While a job with this key waits or is at work, no second one is added. The lock is that job's: it ends with its final state
+    /// (completed, dead, cancelled), never by a timer and never before. A redriven dead letter takes it again, or stays dead when it is taken. 1–200 printable ASCII characters.
     /// </summary>
     public string? UniqueKey { get; init; }
 
@@ -92,9 +92,6 @@ public enum EnqueueOutcome
 
     /// <summary>Its unique key is held by a job that waits, runs, or completed within its <see cref="JobDraft.UniqueFor"/>.</summary>
     Duplicate,
-
-    /// <summary>Its unique key is held by a dead letter: redrive or purge that first.</summary>
-    DuplicateOfDead,
 
     /// <summary>The batch is closed, or not known.</summary>
     BatchClosed,
