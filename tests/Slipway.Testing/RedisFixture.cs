@@ -1,5 +1,7 @@
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 using Slipway.Data;
 
 namespace Slipway.Testing;
@@ -31,21 +33,54 @@ public sealed class RedisFixture : IAsyncDisposable
 
     /// <param name="durable">Append-only file, synced on every write, kept over <see cref="RestartAsync"/>: as the server runs it.</param>
     /// <param name="password">For <c>AUTH</c> of the default user.</param>
+    /// <param name="more">More of redis-server's own switches.</param>
     public static async Task<RedisFixture> StartAsync(
-        CancellationToken cancellationToken, bool tcp = false, bool durable = false, string? password = null)
+        CancellationToken cancellationToken, bool tcp = false, bool durable = false, string? password = null, params IReadOnlyList<string> more)
     {
-        var folder = Path.Combine(Path.GetTempPath(), "slipway-redis-" + Guid.NewGuid().ToString("N")[..12]);
-        EngineAccount.Current.MakePrivateFolder(folder);
-        EngineAccount.Current.MakePrivateFolder(folder + "/data");
+        var folder = MakeFolder();
         var port = tcp ? FreePort() : 0;
         string[] command =
         [
             EnginePrograms.RedisServer(), "--dir", folder + "/data", "--unixsocket", SocketIn(folder), "--unixsocketperm", "700",
-            "--port", port.ToString(System.Globalization.CultureInfo.InvariantCulture), "--bind", "127.0.0.1", "--save", "",
+            "--port", port.ToString(CultureInfo.InvariantCulture), "--bind", "127.0.0.1", "--save", "",
             "--appendonly", durable ? "yes" : "no", "--appendfsync", durable ? "always" : "no",
             .. password is null ? Array.Empty<string>() : ["--requirepass", password],
+            .. more,
         ];
         return new RedisFixture(folder, command, await StartAsync(folder, command, cancellationToken), port);
+    }
+
+    /// <summary>A sentinel, configured by lines like <c>sentinel monitor …</c>.</summary>
+    internal static async Task<RedisFixture> StartSentinelAsync(IReadOnlyList<string> lines, CancellationToken cancellationToken)
+    {
+        var folder = MakeFolder();
+        var port = FreePort();
+        var file = folder + "/data/sentinel.conf";
+        string[] all = [$"port {port}", "bind 127.0.0.1", $"dir {folder}/data", $"unixsocket {SocketIn(folder)}", "unixsocketperm 700", .. lines];
+        await File.WriteAllLinesAsync(file, all, cancellationToken);
+        // A sentinel keeps what it learns in this file and refuses one that it cannot write; its account may not be ours.
+        File.SetUnixFileMode(file, (UnixFileMode)Convert.ToInt32("666", 8));
+        string[] command = [EnginePrograms.RedisServer(), file, "--sentinel"];
+        return new RedisFixture(folder, command, await StartAsync(folder, command, cancellationToken), port);
+    }
+
+    /// <summary>
+    /// Asks this server something on a connection of its own (the unix socket), past the client under test. The answer as text:
+    /// the elements of an array on lines of their own, an error with its code.
+    /// </summary>
+    public async Task<string> AskAsync(CancellationToken cancellationToken, params IReadOnlyList<string> words)
+    {
+        using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        await socket.ConnectAsync(new UnixDomainSocketEndPoint(SocketPath), cancellationToken);
+        var question = new StringBuilder($"*{words.Count}\r\n");
+        foreach (var word in words)
+        {
+            question.Append(CultureInfo.InvariantCulture, $"${Encoding.UTF8.GetByteCount(word)}\r\n{word}\r\n");
+        }
+
+        await socket.SendAsync(Encoding.UTF8.GetBytes(question.ToString()), SocketFlags.None, cancellationToken);
+        using var answer = new StreamReader(new NetworkStream(socket), Encoding.Latin1);
+        return await ReadAsync(answer, cancellationToken);
     }
 
     /// <summary><c>kill -9</c>; what was durable is still there after <see cref="RestartAsync"/>.</summary>
@@ -68,6 +103,51 @@ public sealed class RedisFixture : IAsyncDisposable
 
     public ValueTask DisposeAsync() => engine.DisposeAsync();
 
+    internal static int FreePort()
+    {
+        // Free a moment ago is all one can know; redis-server cannot pick a port itself, and says so in its log when it lost the race.
+        using var probe = new TcpListener(IPAddress.Loopback, 0);
+        probe.Start();
+        return ((IPEndPoint)probe.LocalEndpoint).Port;
+    }
+
+    private static async Task<string> ReadAsync(StreamReader answer, CancellationToken cancellationToken)
+    {
+        var line = await answer.ReadLineAsync(cancellationToken) ?? throw new EndOfStreamException("redis-server closed the connection.");
+        if (line[0] is not ('$' or '*'))
+        {
+            return line[1..];
+        }
+
+        var count = int.Parse(line.AsSpan(1), CultureInfo.InvariantCulture);
+        if (line[0] == '*')
+        {
+            var items = new List<string>();
+            for (var i = 0; i < count; i++)
+            {
+                items.Add(await ReadAsync(answer, cancellationToken));
+            }
+
+            return string.Join('\n', items);
+        }
+
+        var text = new char[Math.Max(count, 0) + 2];
+        if (count >= 0)
+        {
+            await answer.ReadBlockAsync(text, cancellationToken);
+        }
+
+        return new string(text, 0, Math.Max(count, 0));
+    }
+
+    private static string MakeFolder()
+    {
+        var folder = Path.Combine(Path.GetTempPath(), "slipway-redis-" + Guid.NewGuid().ToString("N")[..12]);
+        EngineAccount.Current.MakePrivateFolder(folder);
+        EngineAccount.Current.MakePrivateFolder(folder + "/data");
+        return folder;
+    }
+
     private static string SocketIn(string folder) => folder + "/redis.sock";
 
     private static Task<TestEngine> StartAsync(string folder, string[] command, CancellationToken cancellationToken) =>
@@ -77,12 +157,4 @@ public sealed class RedisFixture : IAsyncDisposable
     private static Func<CancellationToken, Task<bool>> Ready(string socket) => async token =>
         await TestEngine.AnswersAsync(socket, "PING\r\n"u8.ToArray(), "+PONG", token)
         || await TestEngine.AnswersAsync(socket, "PING\r\n"u8.ToArray(), "-NOAUTH", token);
-
-    private static int FreePort()
-    {
-        // Free a moment ago is all one can know; redis-server cannot pick a port itself, and says so in its log when it lost the race.
-        using var probe = new TcpListener(IPAddress.Loopback, 0);
-        probe.Start();
-        return ((IPEndPoint)probe.LocalEndpoint).Port;
-    }
 }
