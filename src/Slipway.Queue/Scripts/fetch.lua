@@ -163,11 +163,23 @@ local function pop(wanted)
       for _, level in ipairs(filled) do
         sum = sum + weights[level + 1]
       end
-      -- From turn - left to turn everybody gets what its share of a line of that length is: exact over time for any block size.
-      local from, upto = turn - left, turn
-      for i = #filled, 1, -1 do
-        local share = weights[filled[i] + 1] / sum
-        give(filled[i], math.floor(upto * share) - math.floor(from * share))
+      -- Whole parts at once; what is left over goes by the fractions, picked by multiples of the golden ratio: even for one at a time.
+      local fractions, rest, count = {}, left, left
+      for i, level in ipairs(filled) do
+        local exact = count * weights[level + 1] / sum
+        fractions[i] = exact - math.floor(exact)
+        rest = rest - math.floor(exact)
+        give(level, math.floor(exact))
+      end
+      for k = 1, rest do
+        local point = ((turn - k) * 0.6180339887498949 % 1) * rest
+        for i, level in ipairs(filled) do
+          point = point - fractions[i]
+          if point < 0 then
+            give(level, 1)
+            break
+          end
+        end
       end
     else
       -- Strict, but an eighth is for the lower levels: half of that for the lowest, half for the others in turn.

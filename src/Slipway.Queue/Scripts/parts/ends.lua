@@ -107,7 +107,7 @@ bury = function(entry, reason, error)
   local count, most = redis.call('XLEN', DEAD), tonumber(bounds[1])
   if most and count >= most then
     if bounds[2] == '1' then
-      for _, old in ipairs(redis.call('XRANGE', DEAD, '-', '+', 'COUNT', count - most)) do
+      for _, old in ipairs(count > most and redis.call('XRANGE', DEAD, '-', '+', 'COUNT', count - most) or {}) do
         redis.call('XDEL', DEAD, old[1])
         if redis.call('HINCRBY', REASONS, old[2][4], -1) <= 0 then
           redis.call('HDEL', REASONS, old[2][4])
