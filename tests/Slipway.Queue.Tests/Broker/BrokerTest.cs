@@ -4,12 +4,13 @@ using Slipway.Testing;
 
 namespace Slipway.Queue.Tests.Broker;
 
-/// <summary>A redis-server and a queue for one test.</summary>
-public abstract class BrokerTest : IAsyncLifetime
+/// <summary>A queue of its own for one test, on one of the kinds of Redis that we promise to run on.</summary>
+public abstract class BrokerTest(RedisFleet fleet, RedisKind kind) : IAsyncLifetime
 {
     protected static readonly TimeSpan Minute = TimeSpan.FromMinutes(1);
 
     private readonly List<IAsyncDisposable> opened = [];
+    private readonly string name = $"test-{Guid.NewGuid():N}";
 
     protected static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -19,9 +20,7 @@ public abstract class BrokerTest : IAsyncLifetime
 
     public virtual async ValueTask InitializeAsync()
     {
-        RedisFixture server = await RedisFixture.StartAsync(Token);
-        opened.Add(server);
-        Redis = await RespClient.ConnectAsync(new RespOptions { Url = server.Url }, NullLogger.Instance, Token);
+        Redis = await RespClient.ConnectAsync(new RespOptions { Url = await fleet.UrlOfAsync(kind) }, NullLogger.Instance, Token);
         opened.Add(Redis);
         Queue = await OpenAsync("w1");
     }
@@ -39,7 +38,7 @@ public abstract class BrokerTest : IAsyncLifetime
     /// <summary>The same queue as another worker.</summary>
     protected async Task<RedisBroker> OpenAsync(string worker)
     {
-        RedisBroker broker = await RedisBroker.OpenAsync(Redis, "test", new BrokerOptions { WorkerId = worker }, Token);
+        RedisBroker broker = await RedisBroker.OpenAsync(Redis, name, new BrokerOptions { WorkerId = worker }, Token);
         opened.Add(broker);
         return broker;
     }
@@ -79,7 +78,7 @@ public abstract class BrokerTest : IAsyncLifetime
 
     protected async Task<RespValue> SendAsync(params RespArgument[] words) => await Redis.SendAsync(RespCommand.Of(words), Token);
 
-    protected static string Key(string name) => "{slipway:q:test}:2:" + name;
+    protected string Key(string key) => $"{{slipway:q:{name}}}:2:{key}";
 
     /// <summary>Nothing of any job is left: no entry, no lease, no lock, no counter that is off.</summary>
     protected async Task ShouldBeEmptyAsync()

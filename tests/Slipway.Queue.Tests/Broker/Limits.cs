@@ -2,7 +2,7 @@ using Slipway.Testing;
 
 namespace Slipway.Queue.Tests.Broker;
 
-public sealed class Limits : BrokerTest
+public abstract class Limits(RedisFleet fleet, RedisKind kind) : BrokerTest(fleet, kind)
 {
     [Fact]
     public async Task The_lowest_and_the_middle_levels_get_their_share_of_a_strict_queue_for_any_block_size()

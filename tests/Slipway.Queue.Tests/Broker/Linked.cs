@@ -4,7 +4,7 @@ using Slipway.Testing;
 namespace Slipway.Queue.Tests.Broker;
 
 /// <summary>Unique keys, batches, dependencies, tracking, schedules: jobs whose end means something to others.</summary>
-public sealed class Linked : BrokerTest
+public abstract class Linked(RedisFleet fleet, RedisKind kind) : BrokerTest(fleet, kind)
 {
     [Fact]
     public async Task A_unique_key_is_taken_until_its_job_has_ended_and_no_longer()

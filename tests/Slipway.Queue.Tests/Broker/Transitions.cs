@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Slipway.Queue.Tests.Broker;
 
-public sealed class Transitions : BrokerTest
+public abstract class Transitions(RedisFleet fleet, RedisKind kind) : BrokerTest(fleet, kind)
 {
     [Fact]
     public async Task A_job_is_leased_as_it_was_enqueued_and_gone_when_its_block_is_finished()
