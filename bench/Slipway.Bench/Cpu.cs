@@ -23,6 +23,14 @@ internal static class Cpu
         return all.Values.Where(Below).Sum(stat => stat.Own + stat.Children) / TicksPerSecond;
     }
 
+    /// <summary>Seconds used so far by everything on the machine, what the hypervisor gave to others included.</summary>
+    public static double OfMachine()
+    {
+        // cpu user nice system idle iowait irq softirq steal …
+        var fields = File.ReadLines("/proc/stat").First().Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return ((int[])[1, 2, 3, 6, 7, 8]).Sum(field => double.Parse(fields[field], CultureInfo.InvariantCulture)) / TicksPerSecond;
+    }
+
     /// <summary>Forgets the peak, so that <see cref="PeakMemory"/> is that of what comes now.</summary>
     public static void ResetPeakMemory(int pid) => File.WriteAllText($"/proc/{pid}/clear_refs", "5");
 

@@ -1,4 +1,10 @@
 using Slipway.Bench;
+using Slipway.Bench.Queues;
+
+if (args is ["jobs", .. var forJobs])
+{
+    return await JobBenchCommand.RunAsync(forJobs);
+}
 
 var root = "";
 var runs = 3;

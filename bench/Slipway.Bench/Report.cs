@@ -48,8 +48,8 @@ internal static class Report
 
     private static string Micros(Served served) => string.Create(CultureInfo.InvariantCulture, $"{served.CpuPerRequest * 1e6:N1} µs");
 
-    private static string Processor() =>
+    public static string Processor() =>
         File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':')[1].Trim() ?? "unknown processor";
 
-    private static string Load() => File.ReadAllText("/proc/loadavg").Split(' ')[0];
+    public static string Load() => File.ReadAllText("/proc/loadavg").Split(' ')[0];
 }

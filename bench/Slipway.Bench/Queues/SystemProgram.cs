@@ -1,0 +1,132 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace Slipway.Bench.Queues;
+
+/// <summary>
+/// The program of one system under test. It says <c>{"ready":true}</c> when it is connected, starts at a line on stdin, says how far it is
+/// (a worker), stops when stdin is closed (a worker) or all is enqueued, and says its result as the last line.
+/// </summary>
+internal sealed class SystemProgram : IAsyncDisposable
+{
+    /// <summary>Ten times what the slowest start here needs (Celery, 3 s under load).</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly Process process;
+    private readonly StringBuilder errors = new();
+
+    private SystemProgram(Process process)
+    {
+        this.process = process;
+        process.ErrorDataReceived += (_, line) =>
+        {
+            lock (errors)
+            {
+                // A program that complains about each job must not fill the memory.
+                if (errors.Length < 8192)
+                {
+                    errors.AppendLine(line.Data);
+                }
+            }
+        };
+        process.BeginErrorReadLine();
+    }
+
+    /// <summary>Jobs that a worker has run so far.</summary>
+    public long Done { get; private set; }
+
+    /// <summary>The last line.</summary>
+    public JsonObject Result { get; private set; } = [];
+
+    public static SystemProgram Start(IReadOnlyList<string> command, string folder, IEnumerable<string> arguments) => new(
+        Process.Start(new ProcessStartInfo(command[0], command.Skip(1).Concat(arguments))
+        {
+            WorkingDirectory = folder,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        })!);
+
+    public async Task UntilReadyAsync(CancellationToken cancellationToken)
+    {
+        if ((await ReadAsync(cancellationToken))?["ready"] is null)
+        {
+            throw Failure("did not get ready");
+        }
+    }
+
+    public void Go()
+    {
+        process.StandardInput.WriteLine("go");
+        process.StandardInput.Flush();
+    }
+
+    public void Stop() => process.StandardInput.Close();
+
+    /// <summary>Reads one line of progress; false when the program has said its result and closed its output.</summary>
+    public async Task<bool> AdvanceAsync(CancellationToken cancellationToken)
+    {
+        if (await ReadAsync(cancellationToken) is not { } line)
+        {
+            return false;
+        }
+
+        Done = line["done"]?.GetValue<long>() ?? Done;
+        Result = line;
+        return true;
+    }
+
+    public async Task UntilEndAsync(CancellationToken cancellationToken)
+    {
+        while (await AdvanceAsync(cancellationToken))
+        {
+        }
+
+        await process.WaitForExitAsync(cancellationToken).WaitAsync(Patience, cancellationToken);
+        if (process.ExitCode != 0 || Result.Count == 0)
+        {
+            throw Failure($"ended with {process.ExitCode}");
+        }
+    }
+
+    public InvalidOperationException Failure(string what)
+    {
+        lock (errors)
+        {
+            return new InvalidOperationException($"{process.StartInfo.FileName} {string.Join(' ', process.StartInfo.ArgumentList)} {what}. {errors}");
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!process.HasExited)
+        {
+            process.Kill(entireProcessTree: true);
+            await process.WaitForExitAsync(CancellationToken.None);
+        }
+
+        process.Dispose();
+    }
+
+    private async Task<JsonObject?> ReadAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (true)
+            {
+                // A longer enqueue says nothing in between; the queue of Celery takes half a minute to fill.
+                var line = await process.StandardOutput.ReadLineAsync(cancellationToken).AsTask().WaitAsync(Patience * 4, cancellationToken);
+                // Celery's worker prints a banner.
+                if (line is null || line.StartsWith('{'))
+                {
+                    return line is null ? null : JsonNode.Parse(line)!.AsObject();
+                }
+            }
+        }
+        catch (TimeoutException)
+        {
+            throw Failure("fell silent");
+        }
+    }
+}
