@@ -110,8 +110,8 @@ internal sealed class JobRun(JobSystem system, string aof, string benchFolder, s
     }
 
     private SystemProgram Start(PrivateRedis redis, string command, int jobs, IEnumerable<string> arguments) => SystemProgram.Start(
-        system.Command, folder,
-        [command, "--redis", $"127.0.0.1:{redis.Port}", "--count", jobs.ToString(CultureInfo.InvariantCulture), .. arguments]);
+        system.Program, folder, command,
+        ["--redis", $"127.0.0.1:{redis.Port}", "--count", jobs.ToString(CultureInfo.InvariantCulture), .. arguments]);
 
     /// <summary>Until the workers together have run all jobs; then stops them and waits for their results.</summary>
     private static async Task UntilDoneAsync(IReadOnlyList<SystemProgram> workers, int jobs, CancellationToken cancellationToken)

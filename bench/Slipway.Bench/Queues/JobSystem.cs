@@ -19,10 +19,10 @@ internal enum JobKind
 internal sealed record JobScenario(JobKind Kind, string Name, string[] Arguments, int PerSecond, int Processes = 1, bool OnlyFull = false, bool AtLeastOnce = true);
 
 /// <summary>A system under test: its program and how its state in Redis is read.</summary>
-/// <param name="Command">The program with its first arguments.</param>
+/// <param name="Program">The program with its first arguments.</param>
 /// <param name="Folder">Where it runs, relative to bench/jobs.</param>
 /// <param name="Fill">The mode that fills a queue fastest.</param>
 /// <param name="Waiting">Commands whose sum is the number of jobs ready to be processed.</param>
 /// <param name="Left">Further commands: with those of <paramref name="Waiting"/> their sum is 0 when every job has been processed and acknowledged.</param>
 internal sealed record JobSystem(
-    string Name, string[] Command, string Folder, string Fill, string[] Waiting, string[] Left, JobScenario[] Scenarios, bool Ours = false);
+    string Name, string[] Program, string Folder, string Fill, string[] Waiting, string[] Left, JobScenario[] Scenarios, bool Ours = false);
