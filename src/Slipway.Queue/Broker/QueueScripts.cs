@@ -21,6 +21,7 @@ internal static class QueueScripts
     public static readonly RespScript Stats = Load("stats");
     public static readonly RespScript Redrive = Load("redrive");
     public static readonly RespScript Purge = Load("purge");
+    public static readonly RespScript Limiter = Load("limiter");
 
     private const string Include = "--#include ";
 

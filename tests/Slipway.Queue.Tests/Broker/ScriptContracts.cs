@@ -55,7 +55,7 @@ public sealed partial class ScriptContracts
     {
         foreach (RespScript script in Scripts)
         {
-            bool adds = script.Name is "enqueue" or "add" or "batch" or "redrive" or "configure";
+            bool adds = script.Name is "limiter" or "enqueue" or "add" or "batch" or "redrive" or "configure";
             (script.Text.Contains("flags=allow-oom", StringComparison.Ordinal) || script.Name == "stats").ShouldBe(!adds, script.Name);
         }
     }
