@@ -103,7 +103,7 @@ public sealed class RedisFixture : IAsyncDisposable
 
     public ValueTask DisposeAsync() => engine.DisposeAsync();
 
-    internal static int FreePort()
+    public static int FreePort()
     {
         // Free a moment ago is all one can know; redis-server cannot pick a port itself, and says so in its log when it lost the race.
         using var probe = new TcpListener(IPAddress.Loopback, 0);
