@@ -51,7 +51,7 @@ internal sealed class SequencedProducer(IRespClient client, string tag)
         for (int round = 0; round < times; round++)
         {
             await Eventually.TrueAsync(
-                async token => await watched.AskAsync(token, "GET", Last) is var now && now != before && (before = now).Length > 0, cancellationToken);
+                async token => await watched.AskAsync(token, "GET", Last) is var now && now != before && int.TryParse(before = now, out int _), cancellationToken);
             await disturb(round);
         }
     }

@@ -74,7 +74,10 @@ public sealed class RedisClusterFixture : IAsyncDisposable
         }
     }
 
-    /// <summary>Closes it: <paramref name="to"/> owns the slot now, and <paramref name="from"/> says MOVED.</summary>
+    /// <summary>
+    /// Closes it: <paramref name="to"/> owns the slot now, and <paramref name="from"/> says MOVED. Returns when all nodes agree on that and on
+    /// its epoch: a slot that moves on before gossip has told everybody can end with two nodes that send clients to each other for ever.
+    /// </summary>
     public async Task EndMoveAsync(int slot, RedisFixture from, RedisFixture to, CancellationToken cancellationToken)
     {
         var owner = await IdOfAsync(to, cancellationToken);
@@ -82,6 +85,17 @@ public sealed class RedisClusterFixture : IAsyncDisposable
         {
             await OkAsync(node, cancellationToken, "CLUSTER", "SETSLOT", Text(slot), "NODE", owner);
         }
+
+        await Eventually.TrueAsync(
+            async token => (await Task.WhenAll(masters.Select(node => ViewAsync(node, token)))).Distinct(StringComparer.Ordinal).Count() == 1, cancellationToken);
+    }
+
+    /// <summary>Who has which slots by which epoch, as one node sees it.</summary>
+    private static async Task<string> ViewAsync(RedisFixture node, CancellationToken cancellationToken)
+    {
+        // id address flags master ping pong epoch link slots…; of the node itself also open slots, in brackets.
+        var lines = (await node.AskAsync(cancellationToken, "CLUSTER", "NODES")).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' '));
+        return string.Join('\n', lines.Select(words => string.Join(' ', (string[])[words[0], words[6], .. words[8..]])).Order(StringComparer.Ordinal));
     }
 
     public async ValueTask DisposeAsync()
