@@ -58,7 +58,7 @@ public static class NixCacheFeature
         services.AddSingleton<NixJobs>();
         // In this order: what the worker needs is open before it starts, and closed after it has stopped.
         services.AddHostedService<NixCacheService>();
-        services.AddHostedService<NixWorker>();
+        services.AddHostedService(provider => provider.GetRequiredService<NixJobs>());
         return services;
     }
 

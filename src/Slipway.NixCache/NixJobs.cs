@@ -1,49 +1,56 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Slipway.Data;
-using Slipway.Queue.V1;
+using Slipway.Queue;
 
 namespace Slipway.NixCache;
 
-/// <summary>The Nix cache's own queue, from the side of those who ask for work.</summary>
-internal sealed class NixJobs(WorkQueues queues) : IAsyncDisposable
+/// <summary>The Nix cache's own queue: archives to take apart, caches to sign anew.</summary>
+internal sealed class NixJobs : IHostedService, IAsyncDisposable
 {
     /// <summary>
     /// A lease is lost when the server is killed, hardly ever because of the job: its own failures are counted as attempts. So
-    /// a job survives more kills than the queue's default of 5 before it counts as poison.
+    /// a job survives more kills than the queue's default of 3 before it counts as poison.
     /// </summary>
     private const int MaxLostLeases = 10;
 
-    public WorkQueue Queue { get; } = queues.Open("nix", new WorkQueueOptions { MaxLostLeases = MaxLostLeases });
+    private readonly RedisBroker broker;
+    private readonly WorkQueue queue;
+
+    public NixJobs(WorkQueues queues, ArchiveJob archives, ResignJob resigning, NixCacheOptions options, TimeProvider time, ILoggerFactory loggers)
+    {
+        broker = queues.Open("nix", new QueueSettings { MaxJobs = 100_000, MaxLostLeases = MaxLostLeases });
+        queue = new WorkQueue(broker, new WorkQueueOptions
+        {
+            Concurrency = options.ArchiveWorkers,
+            // A push of many gigabytes on a slow disk.
+            Timeout = TimeSpan.FromHours(1),
+            Time = time,
+            Logging = loggers,
+        });
+        queue.Handle(ArchiveJob.Type, (job, _, cancellationToken) => archives.RunAsync(new Guid(job.Payload.Span), cancellationToken));
+        queue.Handle(ResignJob.Type, (job, _, cancellationToken) => resigning.RunAsync(new Guid(job.Payload.Span), cancellationToken));
+    }
 
     /// <summary>The archive's id is the job's: asking again for one that waits or runs changes nothing.</summary>
-    public Task<EnqueueOutcome> EnqueueArchiveAsync(Guid archive, CancellationToken cancellationToken) =>
-        Queue.EnqueueAsync(new JobDraft(EntityId.Show("arc", archive), ArchiveJob.Type, archive.ToByteArray()), cancellationToken);
+    public async Task EnqueueArchiveAsync(Guid archive, CancellationToken cancellationToken) =>
+        await queue.EnqueueAsync(
+            new JobDraft { Id = archive, Type = ArchiveJob.Type, Payload = archive.ToByteArray(), UniqueKey = archive.ToString("N"), Track = true },
+            cancellationToken: cancellationToken);
 
-    public Task<EnqueueOutcome> EnqueueResignAsync(Guid cache, CancellationToken cancellationToken) =>
-        Queue.EnqueueAsync(new JobDraft(EntityId.Show("resign", Guid.NewGuid()), ResignJob.Type, cache.ToByteArray()), cancellationToken);
+    /// <summary>Every attempt failed; the dead letter keeps the reason.</summary>
+    public async Task<bool> IsArchiveDeadAsync(Guid archive, CancellationToken cancellationToken) =>
+        await broker.FindAsync(archive, cancellationToken) is { State: JobState.Dead };
 
-    public ValueTask DisposeAsync() => Queue.DisposeAsync();
-}
+    public async Task EnqueueResignAsync(Guid cache, CancellationToken cancellationToken) =>
+        await queue.EnqueueAsync(new JobDraft { Type = ResignJob.Type, Payload = cache.ToByteArray() }, cancellationToken: cancellationToken);
 
-/// <summary>The side of those who do it: which job type is run by what.</summary>
-internal sealed class NixWorker(
-    NixJobs jobs, ArchiveJob archives, ResignJob resigning, NixCacheOptions options, TimeProvider time, ILogger<QueueWorker> logger) : IHostedService, IAsyncDisposable
-{
-    private readonly QueueWorker worker = new(
-        jobs.Queue,
-        new Dictionary<string, Func<Job, CancellationToken, Task>>
-        {
-            [ArchiveJob.Type] = (job, cancellationToken) => archives.RunAsync(new Guid(job.Payload.Span), cancellationToken),
-            [ResignJob.Type] = (job, cancellationToken) => resigning.RunAsync(new Guid(job.Payload.Span), cancellationToken),
-        },
-        new QueueWorkerOptions { Concurrency = options.ArchiveWorkers },
-        time,
-        logger);
+    public Task StartAsync(CancellationToken cancellationToken) => queue.StartAsync(cancellationToken);
 
-    public Task StartAsync(CancellationToken cancellationToken) => worker.StartAsync(cancellationToken);
+    public Task StopAsync(CancellationToken cancellationToken) => queue.StopAsync(cancellationToken);
 
-    public Task StopAsync(CancellationToken cancellationToken) => worker.StopAsync(cancellationToken);
-
-    public ValueTask DisposeAsync() => worker.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await queue.DisposeAsync();
+        await broker.DisposeAsync();
+    }
 }

@@ -8,7 +8,7 @@ using Microsoft.Extensions.Logging;
 using Slipway.Api;
 using Slipway.Data;
 using Slipway.NixCache;
-using Slipway.Queue.V1;
+using Slipway.Queue;
 using Slipway.Server.Configuration;
 using Slipway.Server.Health;
 using Slipway.Server.Hosting;
@@ -50,7 +50,7 @@ internal static class Composition
         services.AddSingleton(foundations.Database);
         services.AddSingleton(foundations.Redis);
         services.AddSingleton(foundations.Stores);
-        services.AddSingleton(new WorkQueues(foundations.Redis, new WorkQueueOptions(), time));
+        services.AddSingleton(new WorkQueues(foundations.Redis, time));
         services.AddTenancy(new TenancyOptions
         {
             DataFolder = foundations.DataFolder.Path,

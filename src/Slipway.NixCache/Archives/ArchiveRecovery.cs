@@ -2,7 +2,6 @@ using System.Text.Json;
 using Dapper;
 using Slipway.Api;
 using Slipway.Data;
-using Slipway.Queue.V1;
 
 namespace Slipway.NixCache;
 
@@ -31,9 +30,12 @@ internal sealed class ArchiveRecovery(Database database, ArchiveFiles files, Arc
             "select id from nix_archive where state in ('queued', 'running') order by touched_at", cancellationToken: cancellationToken));
         foreach (var archive in waiting)
         {
-            if (await jobs.EnqueueArchiveAsync(archive, cancellationToken) == EnqueueOutcome.AlreadyDead)
+            if (!await jobs.IsArchiveDeadAsync(archive, cancellationToken))
             {
-                // Every retry failed; the dead letter keeps the reason for the operator.
+                await jobs.EnqueueArchiveAsync(archive, cancellationToken);
+            }
+            else
+            {
                 await connection.ExecuteAsync(new CommandDefinition(
                     "update nix_archive set state = 'failed', problem = @problem::jsonb, finished_at = @now where id = @archive",
                     new { archive, problem = JsonSerializer.Serialize(GaveUp, ApiJson.Default.Problem), now = time.GetUtcNow() }, cancellationToken: cancellationToken));

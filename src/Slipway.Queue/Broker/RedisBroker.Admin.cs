@@ -219,7 +219,6 @@ public sealed partial class RedisBroker
                 return known.Version == number ? known : settings = StoredSettings.Read(number, json.AsBytes().Span);
             }
 
-            StoredSettings.Check(options.Initial);
             await StoreAsync(StoredSettings.None, StoredSettings.None.With(options.Initial, keepLanes: false), cancellationToken).ConfigureAwait(false);
         }
     }

@@ -26,8 +26,19 @@ public sealed partial class RedisBroker : IQueueBroker, IQueueAdmin
     /// <summary>Server clock − ours, in ms: the latest answer's. Only for ids and waiting times; nothing is decided by it.</summary>
     private long clockOffset;
 
-    private RedisBroker(IRespClient redis, string queue, BrokerOptions options)
+    /// <summary>The queue <paramref name="queue"/>; nothing is sent until it is used. It is made with <see cref="BrokerOptions.Initial"/> when nobody made it before.</summary>
+    /// <param name="redis">Shared with others; stays the caller's.</param>
+    /// <param name="queue">1–64 printable ASCII characters without blanks and braces.</param>
+    /// <param name="options">This process's view of it.</param>
+    public RedisBroker(IRespClient redis, string queue, BrokerOptions options)
     {
+        CheckName(queue, 64, nameof(queue));
+        StoredSettings.Check(options.Initial);
+        if (options.WorkerId is { } id)
+        {
+            CheckName(id, 128, nameof(options));
+        }
+
         this.redis = redis;
         this.options = options;
         Queue = queue;
@@ -43,17 +54,9 @@ public sealed partial class RedisBroker : IQueueBroker, IQueueAdmin
 
     public Task NextWake => wake.Next;
 
-    /// <summary>The queue <paramref name="queue"/>, made with <see cref="BrokerOptions.Initial"/> when nobody made it before.</summary>
-    /// <param name="redis">Shared with others; stays the caller's.</param>
-    /// <param name="queue">1–64 printable ASCII characters without blanks and braces.</param>
+    /// <summary>As the constructor, and reaches the queue once, so that a wrong address or password shows now.</summary>
     public static async Task<RedisBroker> OpenAsync(IRespClient redis, string queue, BrokerOptions options, CancellationToken cancellationToken)
     {
-        CheckName(queue, 64, nameof(queue));
-        if (options.WorkerId is { } id)
-        {
-            CheckName(id, 128, nameof(options));
-        }
-
         var broker = new RedisBroker(redis, queue, options);
         await broker.LoadSettingsAsync(cancellationToken).ConfigureAwait(false);
         return broker;
