@@ -97,14 +97,24 @@ public sealed class JobContext
     internal bool Abandon()
     {
         int seen = Volatile.Read(ref state);
-        return seen is > 0 and < Ended && Interlocked.CompareExchange(ref state, Abandoned, seen) == seen;
+        if (seen is not (> 0 and < Ended) || Interlocked.CompareExchange(ref state, Abandoned, seen) != seen)
+        {
+            return false;
+        }
+
+        endedBy = (CancelCause)seen;
+        return true;
     }
 
     /// <summary>The handler returned.</summary>
     internal HandlerReturn Return()
     {
         int seen = Interlocked.Exchange(ref state, Ended);
-        endedBy = seen is > 0 and < Ended ? (CancelCause)seen : CancelCause.None;
+        if (seen is > 0 and < Ended)
+        {
+            endedBy = (CancelCause)seen;
+        }
+
         return seen switch
         {
             0 => HandlerReturn.Normal,

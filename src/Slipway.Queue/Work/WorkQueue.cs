@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Slipway.Queue.Work;
@@ -126,6 +127,7 @@ public sealed partial class WorkQueue : IAsyncDisposable
         Cron(name, expression, Draft(args, options, out _, out _), catchUp, timeZone);
 
     /// <inheritdoc cref="Cron{T}"/>
+    [OverloadResolutionPriority(1)]
     public WorkQueue Cron(string name, string expression, JobDraft job, CatchUp catchUp = default, string? timeZone = null)
     {
         var schedule = new Schedule(name, CronExpression.Parse(expression, timeZone), catchUp, job);

@@ -20,6 +20,7 @@ internal sealed partial class BlockLedger(IQueueBroker broker, TimeSpan ackWindo
     private readonly Lock finishedGate = new();
     private readonly AsyncSignal acks = new();
     private List<BlockRun> finished = [];
+    private TaskCompletionSource? drained;
 
     /// <summary>Called for a block whose jobs others have now: its handlers have to stop.</summary>
     public Action<BlockRun> Lost { get; set; } = _ => { };
@@ -44,13 +45,16 @@ internal sealed partial class BlockLedger(IQueueBroker broker, TimeSpan ackWindo
     }
 
     /// <summary>Completes when the broker knows of every end; for the stop, when no new blocks come.</summary>
-    public async Task DrainedAsync()
+    public Task DrainedAsync()
     {
-        while (!blocks.IsEmpty && !Stopped.IsCancellationRequested)
+        var emptied = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Volatile.Write(ref drained, emptied);
+        if (blocks.IsEmpty)
         {
-            fetch.Raise();
-            await Task.Delay(ackWindow, time, Stopped).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            emptied.TrySetResult();
         }
+
+        return emptied.Task;
     }
 
     public void Add(BlockRun block) => blocks[block.Id] = block;
@@ -123,7 +127,7 @@ internal sealed partial class BlockLedger(IQueueBroker broker, TimeSpan ackWindo
     {
         foreach (BlockRun block in closed)
         {
-            blocks.TryRemove(block.Id, out _);
+            Forget(block);
             if (late.Count > 0 && late.Contains(block.Id) && !block.ClosingInDoubt)
             {
                 metrics.LateAcks(block.Block.Jobs.Count);
@@ -309,7 +313,7 @@ internal sealed partial class BlockLedger(IQueueBroker broker, TimeSpan ackWindo
         if (block.Confirmed == block.Block.Jobs.Count)
         {
             // Its last settlement closed it.
-            blocks.TryRemove(block.Id, out _);
+            Forget(block);
             fetch.Raise();
             return;
         }
@@ -322,6 +326,15 @@ internal sealed partial class BlockLedger(IQueueBroker broker, TimeSpan ackWindo
 
         fetch.Raise();
         acks.Raise();
+    }
+
+    private void Forget(BlockRun block)
+    {
+        blocks.TryRemove(block.Id, out _);
+        if (Volatile.Read(ref drained) is { } waiting && blocks.IsEmpty)
+        {
+            waiting.TrySetResult();
+        }
     }
 
     private void Lose(BlockRun block)
@@ -337,7 +350,7 @@ internal sealed partial class BlockLedger(IQueueBroker broker, TimeSpan ackWindo
             block.TakeEnds();
         }
 
-        blocks.TryRemove(block.Id, out _);
+        Forget(block);
         metrics.LeaseLost(block.Block.Jobs.Count);
         Log.LeaseLost(logger, broker.Queue, block.Id, block.Remaining);
         Lost(block);

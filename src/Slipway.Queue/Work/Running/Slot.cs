@@ -79,7 +79,9 @@ internal sealed class Slot(Worker worker, int handlers) : IThreadPoolWorkItem
             {
                 try
                 {
-                    Task handling = job.Handler.RunAsync(run.Job, run, cancellation.Token);
+                    Task handling = run.IsCancelling
+                        ? Task.FromException(new OperationCanceledException("Cancelled before it started."))
+                        : job.Handler.RunAsync(run.Job, run, cancellation.Token);
                     if (!handling.IsCompletedSuccessfully)
                     {
                         worker.Ready.LeaveThread();
