@@ -5,7 +5,7 @@ namespace Slipway.Bench.Queues;
 
 /// <summary>What the command line asks for. See bench/jobs/README.md.</summary>
 internal sealed record JobBenchOptions(
-    string Root, string Data, IReadOnlySet<string> Aof, IReadOnlySet<string> Systems, IReadOnlySet<string> What, int Rounds, double Seconds, bool Full)
+    string Root, string Data, IReadOnlySet<string> Aof, IReadOnlySet<string> Systems, IReadOnlySet<string> What, int Rounds, double Seconds, double SoakMinutes, bool Full)
 {
     /// <summary>On a machine that is never quiet each run would be made three times: a quick run shall still be quick.</summary>
     public TimeSpan RepeatsUntil => Full ? TimeSpan.MaxValue : TimeSpan.FromSeconds(90);
@@ -27,6 +27,7 @@ internal sealed record JobRow(string System, string Aof, JobKind Kind, string Sc
     {
         JobKind.Memory => Median(run => run.Bytes!.Value),
         JobKind.Latency => Median(run => run.DelayMillis(0.5)),
+        JobKind.Idle => Median(run => run.More[0].Value),
         _ => Median(run => run.JobsPerSecond),
     };
 }
@@ -68,12 +69,16 @@ internal sealed class JobBench(JobBenchOptions options)
                     // Memory hardly varies and takes long to fill; latency takes its time, once is enough for a first look.
                     where scenario.Kind != JobKind.Memory || (round == 1 && aof == options.Aof.First())
                     where scenario.Kind != JobKind.Latency || round == 1 || options.Full
+                    where scenario.OnlyAof is null || scenario.OnlyAof == aof
+                    where scenario.Kind < JobKind.Handler || (round == 1 && aof == options.Aof.First())
+                    // Half a minute each.
+                    where scenario.Kind != JobKind.Idle || system.Ours || options.Full
                     orderby scenario.Kind, scenario.Name
                     select (system, scenario);
                 foreach (var (system, scenario) in asked)
                 {
                     var row = RowOf(system.Name, aof, scenario.Kind, scenario.Name, scenario.AtLeastOnce);
-                    var run = new JobRun(system, aof, folder, options.Data);
+                    var run = new JobRun(system, aof, folder, options.Data) { SoakMinutes = options.SoakMinutes };
                     await AddAsync(row, round, async () => [await run.MeasureAsync(scenario, SecondsFor(aof), cancellationToken)], [row]);
                 }
             }
@@ -113,7 +118,7 @@ internal sealed class JobBench(JobBenchOptions options)
             into[at].Runs.Add(best![at]);
             var (row, run) = (into[at], best[at]);
             Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"{round} {row.Aof,-8} {row.Kind,-7} {row.System,-15} {row.Scenario,-20} {run.JobsPerSecond,11:N0} jobs/s {run.RedisMicros,7:N1} µs {run.Commands,5:N1} commands, foreign {run.Foreign:P0}"));
+                $"{round} {row.Aof,-8} {row.Kind,-7} {row.System,-15} {row.Scenario,-20} {run.JobsPerSecond,11:N0} jobs/s {run.RedisMicros,7:N1} µs {run.ProgramMicros,7:N1} µs {run.Commands,5:N1} commands, foreign {run.Foreign:P0}"));
         }
     }
 

@@ -7,7 +7,7 @@ namespace Slipway.Bench.Queues;
 internal static class JobBenchCommand
 {
     private static readonly string[] EveryAof = ["no", "everysec", "always"];
-    private static readonly string[] EveryWhat = ["enqueue", "process", "memory", "latency", "limit"];
+    private static readonly string[] EveryWhat = ["enqueue", "process", "memory", "latency", "handler", "idle", "starvation", "soak", "limit"];
 
     public static async Task<int> RunAsync(string[] args)
     {
@@ -16,7 +16,9 @@ internal static class JobBenchCommand
         var (root, data, json) = ("", Path.GetTempPath(), (string?)null);
         var (rounds, seconds) = full ? (5, 4.0) : (3, 1.5);
         string[] aof = full ? EveryAof : ["no", "always"];
-        var (systems, what) = (everySystem, EveryWhat);
+        // A soak takes ten minutes.
+        var (systems, what) = (everySystem, full ? EveryWhat : EveryWhat.Except(["soak"]).ToArray());
+        var minutes = 10.0;
         for (var at = 0; at < args.Length; at++)
         {
             string Value() => at + 1 < args.Length ? args[++at] : throw new ArgumentException($"{args[at]} needs a value.");
@@ -40,6 +42,7 @@ internal static class JobBenchCommand
                     case "--systems": systems = Some(everySystem); break;
                     case "--what": what = Some(EveryWhat); break;
                     case "--rounds": rounds = int.Parse(Value(), NumberStyles.None, CultureInfo.InvariantCulture); break;
+                    case "--minutes": minutes = double.Parse(Value(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture); break;
                     case "--seconds": seconds = double.Parse(Value(), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture); break;
                     default: throw new ArgumentException($"unknown option {args[at]}.");
                 }
@@ -49,7 +52,7 @@ internal static class JobBenchCommand
                 Console.Error.WriteLine($"""
                     bench/jobs/run: {fault.Message}
                     bench/jobs/run [--full] [--json FILE] [--aof {string.Join(',', EveryAof)}] [--systems {string.Join(',', everySystem)}]
-                        [--what {string.Join(',', EveryWhat)}] [--rounds N] [--seconds S] [--data FOLDER]
+                        [--what {string.Join(',', EveryWhat)}] [--rounds N] [--seconds S] [--minutes M] [--data FOLDER]
                     """);
                 return 2;
             }
@@ -72,7 +75,7 @@ internal static class JobBenchCommand
                 Console.Error.WriteLine($"bench/jobs/run: {data} is in memory, where fsync costs nothing. Give a folder on a disk with --data.");
             }
 
-            var options = new JobBenchOptions(root, folder, aof.ToHashSet(), systems.ToHashSet(), what.ToHashSet(), rounds, seconds, full);
+            var options = new JobBenchOptions(root, folder, aof.ToHashSet(), systems.ToHashSet(), what.ToHashSet(), rounds, seconds, minutes, full);
             var machine = await JobMachine.ReadAsync(options, stop.Token);
             var rows = await new JobBench(options).MeasureAsync(stop.Token);
             Console.WriteLine(JobReport.Of(rows, machine));

@@ -23,20 +23,24 @@ internal static class JobReport
                 var best = kind.OrderBy(row => row.Kind switch
                 {
                     _ when row.IsLimit => 0,
-                    JobKind.Memory or JobKind.Latency => row.Figure,
+                    JobKind.Memory or JobKind.Latency or JobKind.Idle => row.Figure,
                     _ => -row.Figure,
                 });
                 text.Append(kind.Key.Kind switch
                 {
+                    JobKind.Handler or JobKind.Idle or JobKind.Starvation or JobKind.Soak => Table(
+                        ["system", HeadOf(kind.Key.Kind), .. kind.Key.Kind == JobKind.Idle ? [] : (string[])["jobs/s"], .. kind.First().Runs[0].More.Select(more => more.Head), "foreign", "× best"],
+                        best, rows, Behaviour),
                     JobKind.Memory => Table(["system", "", "Redis bytes/job", "× best"], best, rows, row => [$"{row.Figure:N0}"]),
-                    JobKind.Latency => Table(["system", "200 jobs/s", "p50 ms", "p95", "p99", "max", "Redis µs/job", "commands/job", "foreign", "runs", "× best"], best, rows, Delays),
-                    JobKind.Enqueue => Table(["system", "enqueue", "jobs/s", "range", "Redis µs/job", "commands/job", "foreign", "runs", "× best"], best.OrderBy(row => row.Scenario), rows, Rates),
-                    _ when kind.Key.IsLimit => Table(["limit", "", "jobs/s", "range", "Redis µs/job", "commands/job", "foreign", "runs", ""], best, rows, Rates),
-                    _ => Table(["system", "process", "jobs/s", "range", "Redis µs/job", "commands/job", "foreign", "runs", "× best"], best, rows, Rates),
+                    JobKind.Latency => Table(["system", "200 jobs/s", "p50 ms", "p95", "p99", "max", "Redis µs/job", "program µs/job", "commands/job", "foreign", "runs", "× best"], best, rows, Delays),
+                    JobKind.Enqueue => Table(["system", "enqueue", "jobs/s", "range", "Redis µs/job", "program µs/job", "commands/job", "foreign", "runs", "× best"], best.OrderBy(row => row.Scenario), rows, Rates),
+                    _ when kind.Key.IsLimit => Table(["limit", "", "jobs/s", "range", "Redis µs/job", "program µs/job", "commands/job", "foreign", "runs", ""], best, rows, Rates),
+                    _ => Table(["system", "process", "jobs/s", "range", "Redis µs/job", "program µs/job", "commands/job", "foreign", "runs", "× best"], best, rows, Rates),
                 });
             }
         }
 
+        text.Append(JobAims.Of(rows));
         text.Append("\n× best: against the best peer that loses no job when a worker is killed (✓), in the same way of enqueueing; below 1 is better for bytes and ms.\n");
         text.Append(CultureInfo.InvariantCulture, $"foreign: median of what others used of the machine; ! above {JobBench.Disturbed:P0}, in spite of repeating: do not trust jobs/s there.\n");
         foreach (var row in rows.Where(row => row.Fault is not null))
@@ -80,11 +84,13 @@ internal static class JobReport
             var speeds = row.Runs.Select(run => run.JobsPerSecond).ToList();
             json["jobsPerSecond"] = new JsonObject { ["median"] = Stats.Median(speeds), ["low"] = speeds.Min(), ["high"] = speeds.Max() };
             json["redisMicrosPerJob"] = row.Median(run => run.RedisMicros);
+            json["programMicrosPerJob"] = row.IsLimit ? null : row.Median(run => run.ProgramMicros);
             json["redisCommandsPerJob"] = row.Median(run => run.Commands);
             json["redisBytesPerJob"] = row.Kind == JobKind.Memory ? row.Figure : null;
             json["latencyMs"] = row.Kind == JobKind.Latency
                 ? new JsonObject { ["p50"] = Delay(row, 0.5), ["p95"] = Delay(row, 0.95), ["p99"] = Delay(row, 0.99), ["max"] = row.Runs.Max(run => run.DelayMillis(1)) }
                 : null;
+            json["more"] = new JsonObject(row.Runs[0].More.Select(more => KeyValuePair.Create(more.Head, (JsonNode?)row.Median(run => run.More.First(other => other.Head == more.Head).Value))));
             json["ratioToBestAtLeastOncePeer"] = Ratio(row, rows);
             json["foreignCpu"] = row.Median(run => run.Foreign);
             json["disturbed"] = IsDisturbed(row);
@@ -111,6 +117,21 @@ internal static class JobReport
         $"{row.Figure:N0}", $"{row.Runs.Min(run => run.JobsPerSecond):N0}–{row.Runs.Max(run => run.JobsPerSecond):N0}", .. Costs(row),
     ];
 
+    private static string[] Behaviour(JobRow row) =>
+    [
+        .. row.Kind == JobKind.Idle ? [] : (string[])[$"{row.Figure:N0}"],
+        .. row.Runs[0].More.Select((more, at) => row.Median(run => run.More[at].Value) is var value && Math.Abs(value) < 100 ? $"{value:N2}" : $"{value:N0}"),
+        Foreign(row),
+    ];
+
+    private static string HeadOf(JobKind kind) => kind switch
+    {
+        JobKind.Handler => "handlers of 5 ms",
+        JobKind.Idle => "idle",
+        JobKind.Starvation => "three levels",
+        _ => "soak",
+    };
+
     private static string[] Delays(JobRow row) =>
     [
         $"{Delay(row, 0.5):N2}", $"{Delay(row, 0.95):N2}", $"{Delay(row, 0.99):N2}", $"{row.Runs.Max(run => run.DelayMillis(1)):N0}", .. Costs(row),
@@ -118,8 +139,10 @@ internal static class JobReport
 
     private static string[] Costs(JobRow row) =>
     [
-        $"{row.Median(run => run.RedisMicros):N1}", $"{row.Median(run => run.Commands):N1}", $"{row.Median(run => run.Foreign):P0}{(IsDisturbed(row) ? " !" : "")}", $"{row.Runs.Count}",
+        $"{row.Median(run => run.RedisMicros):N1}", row.IsLimit ? "" : $"{row.Median(run => run.ProgramMicros):N1}", $"{row.Median(run => run.Commands):N1}", Foreign(row), $"{row.Runs.Count}",
     ];
+
+    private static string Foreign(JobRow row) => $"{row.Median(run => run.Foreign):P0}{(IsDisturbed(row) ? " !" : "")}";
 
     private static double Delay(JobRow row, double percentile) => row.Median(run => run.DelayMillis(percentile));
 
@@ -138,6 +161,6 @@ internal static class JobReport
                 && (row.Kind != JobKind.Enqueue || peer.Scenario == row.Scenario)
                 && !JobSystems.All.Any(system => system.Ours && system.Name == peer.System))
             .Select(peer => peer.Figure).ToList();
-        return peers.Count == 0 ? null : row.Figure / (row.Kind is JobKind.Memory or JobKind.Latency ? peers.Min() : peers.Max());
+        return peers.Count == 0 ? null : row.Figure / (row.Kind is JobKind.Memory or JobKind.Latency or JobKind.Idle ? peers.Min() : peers.Max());
     }
 }

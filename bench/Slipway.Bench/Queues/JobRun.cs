@@ -6,17 +6,22 @@ namespace Slipway.Bench.Queues;
 /// <summary>What one run of one scenario gave.</summary>
 /// <param name="JobsPerSecond">From the first job to the last; of a latency run the given rate.</param>
 /// <param name="RedisMicros">CPU time of redis-server per job, µs.</param>
+/// <param name="ProgramMicros">CPU time of the system's own processes per job, µs.</param>
 /// <param name="Commands">Redis commands per job, those inside scripts included.</param>
 /// <param name="Bytes">Redis memory per waiting job; only where that was measured.</param>
 /// <param name="Delays">From the call of enqueue to the start of the job, µs, sorted; only of a latency run.</param>
 /// <param name="Foreign">Share of the machine that others used, 0 … 1.</param>
-internal sealed record JobResult(double JobsPerSecond, double RedisMicros, double Commands, double? Bytes, IReadOnlyList<long> Delays, double Foreign)
+internal sealed record JobResult(
+    double JobsPerSecond, double RedisMicros, double ProgramMicros, double Commands, double? Bytes, IReadOnlyList<long> Delays, double Foreign)
 {
+    /// <summary>Further figures by their head in the table, of the kinds that have no others.</summary>
+    public IReadOnlyList<(string Head, double Value)> More { get; init; } = [];
+
     public double DelayMillis(double percentile) => Delays[(int)Math.Min(Delays.Count - 1, Delays.Count * percentile)] / 1000.0;
 }
 
 /// <summary>Runs one scenario once, on an empty Redis of its own, and checks in Redis that all jobs were enqueued or processed.</summary>
-internal sealed class JobRun(JobSystem system, string aof, string benchFolder, string dataFolder)
+internal sealed partial class JobRun(JobSystem system, string aof, string benchFolder, string dataFolder)
 {
     /// <summary>Slow enough for every system here, so that it is the way to the worker that is measured and not the queue.</summary>
     private const int Rate = 200;
@@ -36,7 +41,11 @@ internal sealed class JobRun(JobSystem system, string aof, string benchFolder, s
             JobKind.Enqueue => await EnqueueAsync(redis, scenario, Math.Max(1000, (int)(scenario.PerSecond * seconds)), cancellationToken),
             JobKind.Memory => await EnqueueAsync(redis, scenario, MemoryJobs, cancellationToken),
             JobKind.Process => await ProcessAsync(redis, scenario, Math.Max(1000, (int)(scenario.PerSecond * seconds)), cancellationToken),
-            _ => await DelayAsync(redis, scenario, Rate * Math.Max(5, (int)(seconds * 4)), cancellationToken),
+            JobKind.Latency => await DelayAsync(redis, scenario, Rate * Math.Max(5, (int)(seconds * 4)), cancellationToken),
+            JobKind.Handler => await HandlerAsync(redis, scenario, (int)(200 * Math.Max(5, seconds * 2)), cancellationToken),
+            JobKind.Idle => await IdleAsync(redis, scenario, seconds < 4 ? 15 : 30, cancellationToken),
+            JobKind.Starvation => await StarvationAsync(redis, scenario, seconds, cancellationToken),
+            _ => await SoakAsync(redis, scenario, cancellationToken),
         };
     }
 
@@ -45,41 +54,34 @@ internal sealed class JobRun(JobSystem system, string aof, string benchFolder, s
         var empty = redis.Probe.Sample();
         await using var producer = Start(redis, "enqueue", jobs, scenario.Arguments);
         await producer.UntilReadyAsync(cancellationToken);
-        var (before, foreign) = (redis.Probe.Sample(), new ForeignCpu());
+        var use = new Use(redis);
         producer.Go();
         await producer.UntilEndAsync(cancellationToken);
-        var (share, after) = (foreign.Share(), redis.Probe.Sample());
+        use.End();
         ShouldWait(redis, jobs);
         // The program enqueues the first job before it says that it is ready.
         var measured = jobs - 1;
         return new JobResult(
-            measured / Seconds(producer.Result["first"], producer.Result["last"]), Micros(before, after, measured), Commands(before, after, measured),
-            scenario.Kind == JobKind.Memory ? (double)(after.Memory - empty.Memory) / jobs : null, [], share);
+            measured / Seconds(producer.Result["first"], producer.Result["last"]), use.RedisMicros / measured, use.ProgramMicros / measured, use.Commands / measured,
+            scenario.Kind == JobKind.Memory ? (double)(use.After.Memory - empty.Memory) / jobs : null, [], use.Foreign);
     }
 
     private async Task<JobResult> ProcessAsync(PrivateRedis redis, JobScenario scenario, int jobs, CancellationToken cancellationToken)
     {
-        await using (var producer = Start(redis, "enqueue", jobs, ["--mode", system.Fill]))
-        {
-            await producer.UntilReadyAsync(cancellationToken);
-            producer.Go();
-            await producer.UntilEndAsync(cancellationToken);
-        }
-
-        ShouldWait(redis, jobs);
+        await FillAsync(redis, jobs, cancellationToken);
         var workers = Enumerable.Range(0, scenario.Processes).Select(_ => Start(redis, "work", jobs, scenario.Arguments)).ToList();
         try
         {
             await Task.WhenAll(workers.Select(worker => worker.UntilReadyAsync(cancellationToken)));
-            var (before, foreign) = (redis.Probe.Sample(), new ForeignCpu());
+            var use = new Use(redis);
             workers.ForEach(worker => worker.Go());
             await UntilDoneAsync(workers, jobs, cancellationToken);
-            var (share, after) = (foreign.Share(), redis.Probe.Sample());
+            use.End();
             ShouldBeProcessed(redis, workers, jobs);
             var ran = workers.Where(worker => worker.Done > 0).ToList();
             var first = ran.MinBy(worker => worker.Result["first"]!.GetValue<long>())!.Result["first"];
             var last = ran.MaxBy(worker => worker.Result["last"]!.GetValue<long>())!.Result["last"];
-            return new JobResult(jobs / Seconds(first, last), Micros(before, after, jobs), Commands(before, after, jobs), null, [], share);
+            return new JobResult(jobs / Seconds(first, last), use.RedisMicros / jobs, use.ProgramMicros / jobs, use.Commands / jobs, null, [], use.Foreign);
         }
         finally
         {
@@ -97,16 +99,16 @@ internal sealed class JobRun(JobSystem system, string aof, string benchFolder, s
         worker.Go();
         await using var producer = Start(redis, "enqueue", jobs, ["--mode", "rate", "--rate", $"{Rate}"]);
         await producer.UntilReadyAsync(cancellationToken);
-        var (before, foreign) = (redis.Probe.Sample(), new ForeignCpu());
+        var use = new Use(redis);
         producer.Go();
         var produced = producer.UntilEndAsync(cancellationToken);
         await UntilDoneAsync([worker], jobs, cancellationToken);
         await produced;
-        var (share, after) = (foreign.Share(), redis.Probe.Sample());
+        use.End();
         ShouldBeProcessed(redis, [worker], jobs);
         // The first second is left out: the worker is starting and its code is cold.
         var delays = worker.Result["delays"]!.AsArray().Skip(Rate).Select(delay => delay!.GetValue<long>()).Order().ToList();
-        return new JobResult(Rate, Micros(before, after, jobs), Commands(before, after, jobs), null, delays, share);
+        return new JobResult(Rate, use.RedisMicros / jobs, use.ProgramMicros / jobs, use.Commands / jobs, null, delays, use.Foreign);
     }
 
     private SystemProgram Start(PrivateRedis redis, string command, int jobs, IEnumerable<string> arguments) => SystemProgram.Start(
@@ -163,8 +165,4 @@ internal sealed class JobRun(JobSystem system, string aof, string benchFolder, s
     }
 
     private static double Seconds(JsonNode? first, JsonNode? last) => (last!.GetValue<long>() - first!.GetValue<long>()) / 1e6;
-
-    private static double Micros(RedisSample before, RedisSample after, int jobs) => (after.CpuSeconds - before.CpuSeconds) * 1e6 / jobs;
-
-    private static double Commands(RedisSample before, RedisSample after, int jobs) => (double)(after.Commands - before.Commands) / jobs;
 }

@@ -7,6 +7,18 @@ internal enum JobKind
     Process,
     Memory,
     Latency,
+
+    /// <summary>Jobs of 5 ms, one at a time.</summary>
+    Handler,
+
+    /// <summary>A worker without jobs.</summary>
+    Idle,
+
+    /// <summary>Three levels, the top one always full.</summary>
+    Starvation,
+
+    /// <summary>Minutes at half the speed of the limit.</summary>
+    Soak,
 }
 
 /// <summary>One configuration in which a system is measured.</summary>
@@ -15,8 +27,10 @@ internal enum JobKind
 /// <param name="PerSecond">About how fast it is, so that a run takes the wanted time.</param>
 /// <param name="Processes">Workers started side by side.</param>
 /// <param name="OnlyFull">Left out of the quick run.</param>
+/// <param name="OnlyAof">Measured under this setting of the log only.</param>
 /// <param name="AtLeastOnce">In this configuration a worker that is killed loses no job.</param>
-internal sealed record JobScenario(JobKind Kind, string Name, string[] Arguments, int PerSecond, int Processes = 1, bool OnlyFull = false, bool AtLeastOnce = true);
+internal sealed record JobScenario(JobKind Kind, string Name, string[] Arguments, int PerSecond, int Processes = 1, bool OnlyFull = false, bool AtLeastOnce = true,
+    string? OnlyAof = null);
 
 /// <summary>A system under test: its program and how its state in Redis is read.</summary>
 /// <param name="Program">The program with its first arguments.</param>

@@ -3,8 +3,33 @@ namespace Slipway.Bench.Queues;
 /// <summary>The systems under test. Why each is configured so is in bench/jobs/README.md.</summary>
 internal static class JobSystems
 {
+    private const string OurKeys = "{slipway:q:bench}:2:";
+
     public static IReadOnlyList<JobSystem> All { get; } =
     [
+        new("slipway", ["dotnet", "../../../artifacts/publish/bench-jobs/Slipway.Bench.Jobs.dll"], "Slipway.Bench.Jobs", "bulk",
+            [$"LLEN {OurKeys}ready:3"],
+            [
+                .. Enumerable.Range(0, 8).Where(level => level != 3).Select(level => $"LLEN {OurKeys}ready:{level}"), $"ZCARD {OurKeys}delayed",
+                $"ZCARD {OurKeys}leases", $"HLEN {OurKeys}blocks", $"HLEN {OurKeys}acked", $"XLEN {OurKeys}dead",
+            ],
+            [
+                Enqueue("single", 8_000),
+                Enqueue("inflight50", 120_000),
+                Enqueue("bulk", 300_000),
+                new(JobKind.Enqueue, "inflight1000, fsync", ["--mode", "inflight1000", "--durability", "fsync"], 120_000, OnlyAof: "always"),
+                Work("c10", 10, 200_000, onlyFull: true),
+                Work("c50", 50, 200_000),
+                Work("c100", 100, 200_000, onlyFull: true),
+                Work("2 × c50", 50, 250_000, processes: 2),
+                Memory("bulk"),
+                Latency("c50", 50),
+                new(JobKind.Handler, "1 at a time", ["--concurrency", "1", "--variant", "5ms"], 0),
+                Idle("c50", 50),
+                new(JobKind.Starvation, "c10, 1 ms", ["--concurrency", "10"], 0),
+                new(JobKind.Soak, "half speed", ["--concurrency", "50"], 0),
+            ],
+            Ours: true),
         new("sidekiq", ["/usr/bin/ruby", "sidekiq_program.rb"], "peers/sidekiq", "bulk",
             ["LLEN queue:bench"],
             ["ZCARD retry", "ZCARD schedule", "ZCARD dead"],
@@ -18,6 +43,7 @@ internal static class JobSystems
                 Work("2 × c10", 10, 9_000, atLeastOnce: false, processes: 2),
                 Memory("bulk", atLeastOnce: false),
                 Latency("c10", 10, atLeastOnce: false),
+                Idle("c10", 10, atLeastOnce: false),
             ]),
         new("bullmq", ["node", "bullmq_program.js"], "peers/bullmq", "bulk",
             ["LLEN bull:bench:wait"],
@@ -32,6 +58,7 @@ internal static class JobSystems
                 Work("2 × c50", 50, 8_000, processes: 2, onlyFull: true),
                 Memory("bulk"),
                 Latency("c50", 50),
+                Idle("c50", 50),
             ]),
         new("rq", ["/usr/bin/python3", "rq_program.py"], "peers/python", "bulk",
             ["LLEN rq:queue:bench"],
@@ -45,6 +72,7 @@ internal static class JobSystems
                 Work("10 forking", 10, 150, atLeastOnce: false, variant: "fork", onlyFull: true),
                 Memory("bulk", atLeastOnce: false),
                 Latency("2 processes", 2, atLeastOnce: false),
+                Idle("1 process", 1, atLeastOnce: false),
             ]),
         new("celery", ["/usr/bin/python3", "celery_program.py"], "peers/python", "single",
             ["LLEN bench"],
@@ -61,6 +89,7 @@ internal static class JobSystems
                 Memory("single"),
                 Latency("2 forked", 2, atLeastOnce: false, variant: "prefork"),
                 Latency("2 forked, acks late", 2, variant: "prefork-late", onlyFull: true),
+                Idle("2 forked", 2, atLeastOnce: false, variant: "prefork"),
             ]),
     ];
 
@@ -75,4 +104,8 @@ internal static class JobSystems
 
     private static JobScenario Latency(string name, int concurrency, string variant = "", bool onlyFull = false, bool atLeastOnce = true) =>
         new(JobKind.Latency, name, ["--concurrency", $"{concurrency}", "--variant", variant], 0, OnlyFull: onlyFull, AtLeastOnce: atLeastOnce);
+
+    /// <summary>Of the peers only in a full run: it takes twenty seconds.</summary>
+    private static JobScenario Idle(string name, int concurrency, string variant = "", bool atLeastOnce = true) =>
+        new(JobKind.Idle, name, ["--concurrency", $"{concurrency}", "--variant", variant], 0, AtLeastOnce: atLeastOnce);
 }

@@ -20,6 +20,8 @@ internal sealed class PrivateRedis : IAsyncDisposable
 
     public int Port { get; }
 
+    public int Pid => process.Id;
+
     public RedisProbe Probe { get; }
 
     /// <param name="aof">"no" (nothing is written), "everysec" or "always".</param>

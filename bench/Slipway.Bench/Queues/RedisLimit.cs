@@ -46,7 +46,7 @@ internal sealed class RedisLimit(string aof, string dataFolder)
             // "test","rps",… and a line with the figures.
             var rate = double.Parse(output.Trim().Split('\n')[^1].Split("\",\"")[1], CultureInfo.InvariantCulture);
             var done = (double)count * jobs;
-            results.Add(new JobResult(rate * jobs, (after.CpuSeconds - before.CpuSeconds) * 1e6 / done, (after.Commands - before.Commands) / done, null, [], share));
+            results.Add(new JobResult(rate * jobs, (after.CpuSeconds - before.CpuSeconds) * 1e6 / done, 0, (after.Commands - before.Commands) / done, null, [], share));
         }
 
         return results;

@@ -74,6 +74,22 @@ internal sealed class RedisProbe : IDisposable
     /// <summary>The sum of what the commands (LLEN, ZCARD, …) return.</summary>
     public long Sum(IEnumerable<string> commands) => commands.Sum(command => (long)Send(command.Split(' '))!);
 
+    /// <summary>After MONITOR: the commands that clients have sent up to the one that holds <paramref name="last"/>, which is not counted.</summary>
+    public int CountSentCommands(string last)
+    {
+        for (var sent = 0; ;)
+        {
+            // +1339518083.107412 [0 127.0.0.1:60866] "keys" "*", and [0 lua] for what scripts call.
+            var line = ReadLine();
+            if (line.Contains(last, StringComparison.OrdinalIgnoreCase))
+            {
+                return sent;
+            }
+
+            sent += line.Contains("[0 lua]", StringComparison.Ordinal) ? 0 : 1;
+        }
+    }
+
     public RedisSample Sample()
     {
         var info = Info();
