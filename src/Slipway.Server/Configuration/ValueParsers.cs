@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Net;
 using Npgsql;
+using Slipway.Resp;
 
 namespace Slipway.Server.Configuration;
 
@@ -164,9 +165,7 @@ internal static class ValueParsers
     }
 
     public static ParsedValue RedisUrl(Setting setting) =>
-        Uri.TryCreate(setting.Text, UriKind.Absolute, out var url) && (url is { Scheme: "redis", Host.Length: > 0 } || url is { Scheme: "unix", AbsolutePath.Length: > 1 })
-            ? ParsedValue.Ok(setting.Text)
-            : ParsedValue.Bad("is not a Redis address", "give redis://USER:PASSWORD@HOST:PORT/DB or unix:///path/redis.sock");
+        RespUrl.TryParse(setting.Text, out _, out var fault) ? ParsedValue.Ok(setting.Text) : ParsedValue.Bad("is not a Redis address", fault);
 
     /// <summary><c>name=value,name=value</c>, as OpenTelemetry's own <c>OTEL_EXPORTER_OTLP_HEADERS</c>.</summary>
     public static ParsedValue Headers(Setting setting) =>
