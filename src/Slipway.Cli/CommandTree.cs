@@ -4,6 +4,7 @@ using Slipway.Cli.Caches.SigningKeys;
 using Slipway.Cli.Contexts;
 using Slipway.Cli.Doctor;
 using Slipway.Cli.Events;
+using Slipway.Cli.Jobs;
 using Slipway.Cli.Keys;
 using Slipway.Cli.Meta;
 using Slipway.Cli.Orgs;
@@ -28,6 +29,7 @@ internal static class CommandTree
 {
     private const string Start = "Start here";
     private const string Caches = "Nix caches";
+    private const string Work = "Work queues";
     private const string People = "People and keys";
     private const string Records = "Records";
     private const string Here = "This program";
@@ -46,6 +48,7 @@ internal static class CommandTree
         Of(Caches, "path", "Store paths in a cache", s => new Noun("path", s, new PathList(), new PathShow(), new PathRemove())),
         Of(Caches, "store", "Places for blobs on the server", s => new Noun("store", s, new StoreCreate(), new StoreList(), new StoreShow())),
         Of(Caches, "fsck", "Check every blob of a store", _ => new Fsck()),
+        Of(Work, "jobs", "Work queues: enqueue, work, watch, mend", s => new JobsNoun(s)),
         Of(People, "org", "Orgs and their members", s => new Noun(
             "org", s, new OrgCreate(), new OrgList(), new OrgShow(), new OrgUse(),
             new Noun("members", "Who is in an org", new MemberList(), MemberSet.Add(), new MemberRemove(), MemberSet.ChangeRole()))),

@@ -32,6 +32,7 @@ internal sealed class CliRun : IDisposable
             Out = output,
             Error = error,
             In = new StringReader(Input),
+            OpenIn = () => new MemoryStream(System.Text.Encoding.UTF8.GetBytes(Input)),
             OutIsTerminal = Terminal,
             ErrorIsTerminal = Terminal,
             InIsTerminal = Terminal,

@@ -12,6 +12,9 @@ internal sealed class CliEnvironment
 
     public required TextReader In { get; init; }
 
+    /// <summary>The same input as bytes: for what must arrive as it is. Only one of the two is used in a run.</summary>
+    public Func<Stream> OpenIn { get; init; } = Console.OpenStandardInput;
+
     public required bool OutIsTerminal { get; init; }
 
     public required bool ErrorIsTerminal { get; init; }

@@ -63,6 +63,7 @@ internal static class ErrorReport
         ProblemCodes.NotFound when problem.Instance?.Split('/') is ["", "v1", "orgs", var org, var kind, ..] => kind switch
         {
             "caches" => [$"slipway cache list --org {org}", "slipway org list"],
+            "queues" => [$"slipway jobs queue list --org {org}", "slipway org list"],
             "service-accounts" => [$"slipway service-account list --org {org}"],
             _ => [],
         },

@@ -69,11 +69,16 @@ internal sealed class Invocation(ParseResult parse, CliEnvironment environment, 
     public string Org(Option<string?> option) => Get(option) ?? Connection.Org ?? throw NoOrg("--org ORG");
 
     /// <summary>A cache as typed: <c>org/name</c>, or <c>name</c> in the default org.</summary>
-    public (string Org, string Name) Cache(string text) => text.Split('/') switch
+    public (string Org, string Name) Cache(string text) => InOrg(text, "cache", "slipway cache list");
+
+    /// <summary>A work queue as typed: <c>org/name</c>, or <c>name</c> in the default org.</summary>
+    public (string Org, string Name) Queue(string text) => InOrg(text, "queue", "slipway jobs queue list");
+
+    private (string Org, string Name) InOrg(string text, string kind, string list) => text.Split('/') switch
     {
         [{ Length: > 0 } org, { Length: > 0 } name] => (org, name),
         [{ Length: > 0 } name] => (Connection.Org ?? throw NoOrg($"ORG/{name}"), name),
-        _ => throw CliFailure.Usage($"\"{text}\" does not name a cache: write org/name", "slipway cache list"),
+        _ => throw CliFailure.Usage($"\"{text}\" does not name a {kind}: write org/name", list),
     };
 
     private static CliFailure NoOrg(string flag) =>

@@ -35,6 +35,9 @@ internal static partial class WindowSize
             : Fallback;
     }
 
+    /// <summary>Lines of the terminal that stdout is; 24 when it is none.</summary>
+    public static int Rows() => IoCtl(1, TioCGWinSz, out var size) == 0 && size.Rows > 0 ? size.Rows : 24;
+
     [LibraryImport("libc", EntryPoint = "ioctl")]
     private static partial int IoCtl(int descriptor, nuint request, out Size size);
 }
