@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Slipway.Data;
+using Slipway.Queue;
 using Slipway.Tenancy;
 
 namespace Slipway.NixCache;
@@ -59,6 +60,11 @@ public static class NixCacheFeature
         // In this order: what the worker needs is open before it starts, and closed after it has stopped.
         services.AddHostedService<NixCacheService>();
         services.AddHostedService(provider => provider.GetRequiredService<NixJobs>());
+        services.AddSingleton(provider =>
+        {
+            var jobs = provider.GetRequiredService<NixJobs>();
+            return new WorkerProgress("nix", () => jobs.SinceProgress);
+        });
         return services;
     }
 

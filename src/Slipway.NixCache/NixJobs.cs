@@ -44,6 +44,8 @@ internal sealed class NixJobs : IHostedService, IAsyncDisposable
     public async Task EnqueueResignAsync(Guid cache, CancellationToken cancellationToken) =>
         await queue.EnqueueAsync(new JobDraft { Type = ResignJob.Type, Payload = cache.ToByteArray() }, cancellationToken: cancellationToken);
 
+    public TimeSpan SinceProgress => queue.SinceProgress;
+
     public Task StartAsync(CancellationToken cancellationToken) => queue.StartAsync(cancellationToken);
 
     public Task StopAsync(CancellationToken cancellationToken) => queue.StopAsync(cancellationToken);

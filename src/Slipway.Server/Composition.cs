@@ -7,6 +7,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Slipway.Api;
 using Slipway.Data;
+using Slipway.Jobs;
 using Slipway.NixCache;
 using Slipway.Queue;
 using Slipway.Server.Configuration;
@@ -22,7 +23,7 @@ namespace Slipway.Server;
 /// <summary>Which parts the server is made of, on one screen.</summary>
 internal static class Composition
 {
-    public static IReadOnlyList<MigrationModule> Migrations { get; } = [TenancyFeature.TenancyMigrations, NixCacheFeature.NixCacheMigrations];
+    public static IReadOnlyList<MigrationModule> Migrations { get; } = [TenancyFeature.TenancyMigrations, NixCacheFeature.NixCacheMigrations, JobsFeature.JobsMigrations];
 
     public static WebApplication Compose(ServerConfiguration configuration, Foundations foundations, ILoggerFactory loggers, TimeProvider time)
     {
@@ -43,8 +44,9 @@ internal static class Composition
         services.AddApiDocumentation();
         services.AddSingleton<Readiness>();
         services.AddSingleton(Checks.OfDatabase(foundations.Database));
-        services.AddSingleton(Checks.OfQueue(foundations.Redis));
+        services.AddSingleton(Checks.OfQueue(foundations.Redis, configuration.Redis.AllowEviction));
         services.AddSingleton(Checks.OfStores(foundations.Stores));
+        services.AddSingleton(provider => Checks.OfWorkers(provider.GetServices<WorkerProgress>()));
 
         // Instances, not factories: the container must not dispose what has to outlive it.
         services.AddSingleton(foundations.Database);
@@ -75,12 +77,21 @@ internal static class Composition
             MaxConcurrentIngests = configuration.Limits.ConcurrentIngests,
         });
 
+        services.AddJobs(new JobsOptions
+        {
+            MaxQueues = configuration.Limits.Queues,
+            MaxJobs = configuration.Limits.QueueJobs,
+            MaxBytes = configuration.Limits.QueueBytes,
+            MetricQueues = configuration.Metrics.Queues,
+        });
+
         var app = builder.Build();
         app.UseSlipwayPipeline(configuration);
         app.MapHealth();
         app.MapOpenApi("/openapi/{documentName}.json");
         app.MapTenancy();
         app.MapNixCache();
+        app.MapJobs();
         return app;
     }
 

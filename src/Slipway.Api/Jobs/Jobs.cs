@@ -10,10 +10,10 @@ namespace Slipway.Api;
 /// <param name="Priority">0 (first) to 7 (last); 3 unless given.</param>
 /// <param name="DelayMs">Not before so many milliseconds after the enqueue.</param>
 /// <param name="At">Not before this moment, by the server's clock; at most one of this and <paramref name="DelayMs"/>.</param>
-/// <param name="Unique">While a job with this key waits, runs or is dead, no second one is added. 1–200 printable ASCII characters.</param>
+/// <param name="Unique">While a job with this key waits or runs, no second one is added. 1–200 printable ASCII characters.</param>
 /// <param name="UniqueForMs">The key stays taken so long after the job completed.</param>
 /// <param name="Cost">What the job takes from a rate limit, 1–255; 1 unless given.</param>
-/// <param name="MaxAttempts">Runs in all before it is a dead letter; null: the queue's policy.</param>
+/// <param name="MaxAttempts">Runs in all before it is a dead letter, 1–255; null: the queue's policy.</param>
 /// <param name="TimeoutMs">What a run may take; kept by the worker.</param>
 /// <param name="Track">Keeps state, progress and result under the id, and lets the job be cancelled.</param>
 /// <param name="Batch">The open batch it belongs to.</param>
@@ -42,7 +42,7 @@ public sealed record BulkJobsRequest(IReadOnlyList<NewJob> Jobs);
 
 /// <param name="Id">The job's; where a unique key was taken, the id of the job that holds it.</param>
 /// <param name="Outcome">
-/// <c>added</c>, <c>duplicate</c>, <c>duplicateOfDead</c> (redrive or purge that first), <c>batchClosed</c>, or <c>dependencyFailed</c>.
+/// <c>added</c>, <c>duplicate</c>, <c>batchClosed</c> (or not known), or <c>dependencyFailed</c> (a job it should wait for is dead, cancelled or not known).
 /// </param>
 public sealed record EnqueuedJob(Guid Id, string Outcome);
 
@@ -79,6 +79,7 @@ public sealed record LeasedBlock(string Id, string Queue, long Token, DateTimeOf
 
 /// <param name="Attempt">1 for the first run.</param>
 /// <param name="LostLeases">How often a worker took this job and was never heard of again.</param>
+/// <param name="CancelRequested">Cancelled before it started: end it as <c>cancelled</c> without running it.</param>
 /// <param name="Damage">Null: readable. Else why this entry can't be: end it as dead.</param>
 public sealed record LeasedJob(
     Guid Id,
@@ -96,6 +97,7 @@ public sealed record LeasedJob(
     bool Tracked,
     int Cost,
     string? TraceParent,
+    bool CancelRequested,
     string? Damage);
 
 /// <summary>Ends jobs of a block, by index. With neither list, all that have not ended are done.</summary>

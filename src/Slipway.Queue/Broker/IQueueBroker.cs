@@ -74,7 +74,8 @@ public interface IQueueBroker : IAsyncDisposable
 }
 
 /// <param name="Counts">Per job type since the last report: for dashboards, not for accounting.</param>
-public sealed record WorkerReport(string About, IReadOnlyDictionary<string, TypeCounts> Counts);
+/// <param name="Worker">Who lives, when one process speaks for others; null: <see cref="IQueueBroker.WorkerId"/>.</param>
+public sealed record WorkerReport(string About, IReadOnlyDictionary<string, TypeCounts> Counts, string? Worker = null);
 
 /// <param name="Errors">By reason; at most 20 are kept per minute and type.</param>
 public sealed record TypeCounts(long Completed, long Failed, TimeSpan Busy, TimeSpan Waited, IReadOnlyDictionary<string, long> Errors);

@@ -116,5 +116,8 @@ internal sealed class QueueKeys
     /// <summary>List of a limited type's jobs that wait for its limits; the next one at the left end.</summary>
     public RespArgument Held(int lane) => Key($"held:{lane}");
 
+    /// <summary>String: what one call that may be repeated was answered. Not the scripts'; Redis forgets it by itself.</summary>
+    public RespArgument Once(string mark) => Key($"once:{mark}");
+
     private RespArgument Key(string name) => Encoding.ASCII.GetBytes(prefix + name);
 }

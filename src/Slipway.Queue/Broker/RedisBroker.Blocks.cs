@@ -107,7 +107,7 @@ public sealed partial class RedisBroker
 
     public async Task ReportAsync(WorkerReport report, CancellationToken cancellationToken)
     {
-        var arguments = new List<RespArgument> { WorkerId, Cut(report.About, 1000) };
+        var arguments = new List<RespArgument> { report.Worker ?? WorkerId, Cut(report.About, 1000) };
         foreach ((string type, TypeCounts counts) in report.Counts)
         {
             MsgpackWriter errors = new MsgpackWriter().Map(Math.Min(20, counts.Errors.Count));
@@ -130,7 +130,7 @@ public sealed partial class RedisBroker
         var arguments = new RespArgument[6 + request.Finished.Count];
         arguments[0] = request.Max;
         arguments[1] = Milliseconds(request.Lease);
-        arguments[2] = WorkerId;
+        arguments[2] = request.Worker ?? WorkerId;
         arguments[3] = known.Version;
         arguments[4] = keys.Wake;
         arguments[5] = request.Finished.Count;

@@ -81,7 +81,8 @@ public sealed record JobBlock(string Id, long Token, DateTimeOffset LeasedAt, Da
 
 /// <param name="Finished">Blocks of which every job is done, or ended otherwise: closed in the same step.</param>
 /// <param name="Max">Jobs wanted, 0–1000. Zero only closes.</param>
-public sealed record FetchRequest(int Max, TimeSpan Lease, IReadOnlyList<string> Finished);
+/// <param name="Worker">Whom the blocks shall belong to, when one process leases for others; null: <see cref="IQueueBroker.WorkerId"/>.</param>
+public sealed record FetchRequest(int Max, TimeSpan Lease, IReadOnlyList<string> Finished, string? Worker = null);
 
 /// <param name="Blocks">None, one, or more (types with limits come in blocks of their own).</param>
 /// <param name="Late">Of the finished blocks those whose lease was lost: others do or did their jobs again.</param>

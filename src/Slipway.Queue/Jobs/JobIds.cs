@@ -13,4 +13,14 @@ internal static class JobIds
         id[8] = (byte)((id[8] & 0x3f) | 0x80);
         return new Guid(id, bigEndian: true);
     }
+
+    /// <param name="bits">Ten bytes that take the place of the random ones.</param>
+    public static Guid New(long milliseconds, ReadOnlySpan<byte> bits)
+    {
+        Span<byte> id = stackalloc byte[16];
+        bits[2..10].CopyTo(id[8..]);
+        BinaryPrimitives.WriteInt64BigEndian(id, (milliseconds << 16) | 0x7000 | (uint)(((bits[0] << 8) | bits[1]) & 0xfff));
+        id[8] = (byte)((id[8] & 0x3f) | 0x80);
+        return new Guid(id, bigEndian: true);
+    }
 }

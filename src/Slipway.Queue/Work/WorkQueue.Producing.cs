@@ -66,6 +66,8 @@ public sealed partial class WorkQueue
 
     internal JobDraft Draft<T>(T args, Action<EnqueueOptions>? options, out Durability durability, out WhenFull? whenFull)
     {
+        // The types of a program's own arguments are few, whatever it does.
+        metrics.Know(Work.JobNames<T>.Value);
         byte[] payload = JsonSerializer.SerializeToUtf8Bytes(args, Json<T>());
         if (options is null)
         {

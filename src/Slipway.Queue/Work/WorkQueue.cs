@@ -24,7 +24,7 @@ public sealed partial class WorkQueue : IAsyncDisposable
     private readonly Lock gate = new();
     private readonly List<Handler> handlers = [];
     private readonly List<Schedule> schedules = [];
-    private readonly IAsyncDisposable? owned;
+    private readonly IRespClient? owned;
     private readonly WorkQueueOptions options;
     private readonly Producer producer;
     private readonly QueueMetrics metrics;
@@ -38,7 +38,7 @@ public sealed partial class WorkQueue : IAsyncDisposable
     {
     }
 
-    private WorkQueue(IQueueBroker broker, WorkQueueOptions options, IAsyncDisposable? owned)
+    private WorkQueue(IQueueBroker broker, WorkQueueOptions options, IRespClient? owned)
     {
         Broker = broker;
         this.options = options;
@@ -145,6 +145,15 @@ public sealed partial class WorkQueue : IAsyncDisposable
         return this;
     }
 
+    /// <summary>A rate that any number of processes share: for whatever must not go faster, jobs or not.</summary>
+    /// <param name="name">All who name it share it; they should agree on rate and burst.</param>
+    /// <param name="perSecond">Cost per second, above zero.</param>
+    /// <param name="burst">Cost that may go at once after a quiet time, at least 1.</param>
+    /// <exception cref="InvalidOperationException">The queue was not opened by <see cref="ConnectAsync"/>: make a <see cref="SharedRateLimiter"/> on your own connection.</exception>
+    public SharedRateLimiter Limiter(string name, double perSecond, double burst = 1) => owned is null
+        ? throw new InvalidOperationException("This queue has no connection of its own: make a SharedRateLimiter on yours.")
+        : new SharedRateLimiter(owned, name, perSecond, burst, options.Time);
+
     /// <summary>Works until cancelled, then stops as <see cref="StopAsync"/> does.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -165,7 +174,6 @@ public sealed partial class WorkQueue : IAsyncDisposable
                 throw new InvalidOperationException("There is nothing to run: add a handler or a schedule before the start.");
             }
 
-            metrics.Know(handlers.Select(handler => handler.Type));
             running = new CancellationTokenSource();
             var clock = new ServerClock(options.Time);
             var started = new List<Task>();
@@ -251,6 +259,7 @@ public sealed partial class WorkQueue : IAsyncDisposable
                 throw new ArgumentException(type == Handler.Any ? "There is a handler for any type already." : $"There is a handler for {type} already.", nameof(type));
             }
 
+            metrics.Know(type);
             handlers.Add(new Handler(type, handlers.Count, handler, chosen.Rules, chosen.TimeoutValue, chosen.ConcurrencyValue));
         }
 

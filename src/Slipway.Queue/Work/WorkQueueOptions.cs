@@ -70,7 +70,7 @@ public sealed record WorkQueueOptions
     /// <summary>For arguments and results. Give one with a source-generated resolver for trimmed programs.</summary>
     public JsonSerializerOptions Json { get; init; } = JsonSerializerOptions.Web;
 
-    /// <summary>Job types that appear by name in metrics, besides those with a handler here; all others are hashed into 16 buckets.</summary>
+    /// <summary>Job types that appear by name in metrics, besides those with a handler here and those of typed enqueues; all others are hashed into 16 buckets.</summary>
     public IReadOnlyList<string> MetricTypes { get; init; } = [];
 
     /// <summary>Refreshes the gauges of the queue's depth every 2 s; of one process per queue is enough.</summary>

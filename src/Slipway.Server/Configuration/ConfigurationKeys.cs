@@ -32,6 +32,16 @@ internal static class ConfigurationKeys
         "redis.url", "Redis address", "the embedded Redis", null,
         "The Redis to use instead of the embedded one. It needs maxmemory-policy noeviction.", true, null, ValueParsers.RedisUrl);
 
+    public static readonly ConfigurationKey<bool> RedisAllowEviction = new(
+        "redis.allowEviction", "true or false", "false", null,
+        "Whether the server counts as ready although Redis may evict keys when its memory is full, and jobs with them.", false, false,
+        ValueParsers.Choice(("false", false), ("true", true)));
+
+    // An allow-list: tenants can make any number of queues, and each label of a metric costs every scrape.
+    public static readonly ConfigurationKey<IReadOnlyList<string>> MetricsQueues = new(
+        "metrics.queues", "ORG/QUEUE,…", "none", null,
+        "Up to 50 work queues that get labels of their own in /metrics; the others share sixteen.", false, [], ValueParsers.QueueNames(50));
+
     public static readonly ConfigurationKey<LogFormat> LogFormat = new(
         "log.format", "auto, console or json", "auto", null,
         "How log lines look; auto is console on a terminal and json otherwise.", false, Configuration.LogFormat.Auto,
@@ -88,6 +98,18 @@ internal static class ConfigurationKeys
     public static readonly ConfigurationKey<int> AnonymousRequestsPerMinute = Number(
         "limits.anonymousRequestsPerMinute", 300, 10, 10_000_000, "API requests under /v1 one network (/24, /56) may make each minute without a credential.");
 
+    // Each costs a server that uses it a subscription and about 20 kB.
+    public static readonly ConfigurationKey<int> Queues = Number(
+        "limits.queues", 100, 1, 10_000, "Work queues an org may have.");
+
+    // 1,000,000 jobs of 80 bytes are about 115 MB of Redis.
+    public static readonly ConfigurationKey<int> QueueJobs = Number(
+        "limits.queueJobs", 1_000_000, 1, 1_000_000_000, "The most jobs a work queue may be set to hold.");
+
+    // 512 MiB: half of what the embedded Redis may take.
+    public static readonly ConfigurationKey<long> QueueBytes = Size(
+        "limits.queueBytes", 512 * MiB, MiB, TiB, "What all work queues of an org may hold together.");
+
     // 1 GiB: room for PostgreSQL's WAL (its max_wal_size) to go on while pushes are refused.
     public static readonly ConfigurationKey<long> ReserveBytes = Size(
         "content.reserveBytes", GiB, 0, 16 * TiB, "Free space that pushes leave alone, so that databases and logs can go on; a push that would touch it gets 507.");
@@ -119,9 +141,9 @@ internal static class ConfigurationKeys
 
     public static IReadOnlyList<ConfigurationKey> All { get; } =
     [
-        DataFolder, HttpListen, HttpPublicUrl, DatabaseUrl, RedisUrl, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
+        DataFolder, HttpListen, HttpPublicUrl, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
         RequestBytes, NarinfoBytes, NarBytes, ArchiveBytes, ConcurrentIngests, MinUploadBytesPerSecond, Connections,
-        RequestsPerMinute, AnonymousRequestsPerMinute, ReserveBytes, NixHosts, SessionLifetime,
+        RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, ReserveBytes, NixHosts, SessionLifetime,
         KeyDefaultLifetime, KeyMaxLifetime, DrainSeconds, DrainDelaySeconds,
     ];
 
@@ -136,9 +158,10 @@ internal static class ConfigurationKeys
         new DataConfiguration(values.Get(DataFolder)),
         new HttpConfiguration(values.Get(HttpListen), values.Get(HttpPublicUrl)),
         new DatabaseConfiguration(values.Get(DatabaseUrl)),
-        new RedisConfiguration(values.Get(RedisUrl)),
+        new RedisConfiguration(values.Get(RedisUrl), values.Get(RedisAllowEviction)),
         new LogConfiguration(values.Get(LogFormat), values.Get(LogLevel)),
         new OtlpConfiguration(values.Get(OtlpEndpoint), values.Get(OtlpHeaders)),
+        new MetricsConfiguration(values.Get(MetricsQueues)),
         new LimitsConfiguration(
             values.Get(RequestBytes),
             values.Get(NarinfoBytes),
@@ -148,7 +171,10 @@ internal static class ConfigurationKeys
             values.Get(MinUploadBytesPerSecond),
             values.Get(Connections),
             values.Get(RequestsPerMinute),
-            values.Get(AnonymousRequestsPerMinute)),
+            values.Get(AnonymousRequestsPerMinute),
+            values.Get(Queues),
+            values.Get(QueueJobs),
+            values.Get(QueueBytes)),
         new ContentConfiguration(values.Get(ReserveBytes)),
         new NixConfiguration(values.GetTable(NixHosts)),
         new SessionsConfiguration(values.Get(SessionLifetime)),

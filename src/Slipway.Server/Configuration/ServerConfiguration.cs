@@ -14,6 +14,7 @@ internal sealed record ServerConfiguration(
     RedisConfiguration Redis,
     LogConfiguration Log,
     OtlpConfiguration Otlp,
+    MetricsConfiguration Metrics,
     LimitsConfiguration Limits,
     ContentConfiguration Content,
     NixConfiguration Nix,
@@ -31,11 +32,15 @@ internal sealed record HttpConfiguration(ListenAddress Listen, Uri? PublicUrl);
 internal sealed record DatabaseConfiguration(string? Url);
 
 /// <param name="Url">Null: the embedded Redis.</param>
-internal sealed record RedisConfiguration(string? Url);
+/// <param name="AllowEviction">Ready although Redis may throw jobs away.</param>
+internal sealed record RedisConfiguration(string? Url, bool AllowEviction);
 
 internal sealed record LogConfiguration(LogFormat Format, LogLevel Level);
 
 internal sealed record OtlpConfiguration(Uri? Endpoint, string? Headers);
+
+/// <param name="Queues"><c>org/queue</c>: those with metrics of their own.</param>
+internal sealed record MetricsConfiguration(IReadOnlyList<string> Queues);
 
 internal sealed record LimitsConfiguration(
     long RequestBytes,
@@ -46,7 +51,10 @@ internal sealed record LimitsConfiguration(
     int MinUploadBytesPerSecond,
     int Connections,
     int RequestsPerMinute,
-    int AnonymousRequestsPerMinute);
+    int AnonymousRequestsPerMinute,
+    int Queues,
+    int QueueJobs,
+    long QueueBytes);
 
 internal sealed record ContentConfiguration(long ReserveBytes);
 

@@ -186,6 +186,17 @@ internal static class ValueParsers
             : ParsedValue.Bad("is not an org and a cache", "give ORG/CACHE, such as acme/main");
     }
 
+    /// <summary><c>org/queue</c>, several with commas between.</summary>
+    public static Func<Setting, ParsedValue> QueueNames(int most) => setting =>
+    {
+        var names = setting.Text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        return names.Length > most
+            ? ParsedValue.Bad($"names {names.Length} queues", $"name at most {most}")
+            : Array.Find(names, name => name.Split('/') is not [{ Length: > 0 }, { Length: > 0 }]) is { } wrong
+                ? ParsedValue.Bad($"has '{wrong}', which is not an org and a queue", "give ORG/QUEUE, several with commas: acme/mail,acme/sms")
+                : ParsedValue.Ok((IReadOnlyList<string>)names);
+    };
+
     public static string ShowBytes(long bytes)
     {
         foreach (var unit in ByteUnits.Where(unit => unit.Factor > 1).Reverse())

@@ -1,6 +1,8 @@
+using System.Globalization;
 using Npgsql;
 using Slipway.Content;
 using Slipway.Data;
+using Slipway.Queue;
 using Slipway.Resp;
 
 namespace Slipway.Server.Health;
@@ -17,7 +19,8 @@ internal static class Checks
             : CheckOutcome.Well;
     });
 
-    public static ReadinessCheck OfQueue(IRespClient redis) => new("queue", async cancellationToken =>
+    /// <param name="allowEviction">The operator says that jobs may be lost (<c>redis.allowEviction</c>).</param>
+    public static ReadinessCheck OfQueue(IRespClient redis, bool allowEviction) => new("queue", async cancellationToken =>
     {
         await redis.SendAsync(RespCommand.Of("PING"), cancellationToken);
         try
@@ -26,7 +29,9 @@ internal static class Checks
             var policy = answer.Items is [_, var value] ? value.AsString() : "unknown";
             return policy is "noeviction" or "unknown"
                 ? new CheckOutcome(null, $"maxmemory-policy {policy}")
-                : new CheckOutcome($"Redis may evict jobs: its maxmemory-policy is {policy}; set it to noeviction");
+                : allowEviction
+                    ? new CheckOutcome(null, $"maxmemory-policy {policy}: jobs may be lost, which redis.allowEviction allows")
+                    : new CheckOutcome($"Redis may evict jobs: its maxmemory-policy is {policy}; set it to noeviction, or redis.allowEviction to true to live with it");
         }
         catch (RespServerException)
         {
@@ -34,6 +39,21 @@ internal static class Checks
             return new CheckOutcome(null, "maxmemory-policy can't be read");
         }
     });
+
+    /// <summary>
+    /// The server's own workers fetch. One whose loop gets no answer is alive and deaf: nothing else would show it. Twice what an idle
+    /// worker's fetch waits (15 s) is no pause any more.
+    /// </summary>
+    public static ReadinessCheck OfWorkers(IEnumerable<WorkerProgress> workers) => new("workers", _ =>
+    {
+        var deaf = workers.Select(worker => (worker.Queue, Since: worker.Since())).Where(worker => worker.Since > DeafAfter).ToList();
+        return Task.FromResult(deaf.Count == 0
+            ? CheckOutcome.Well
+            : new CheckOutcome(string.Join("; ", deaf.Select(worker => string.Create(
+                CultureInfo.InvariantCulture, $"the worker of queue {worker.Queue} has got no answer from Redis for {worker.Since.TotalSeconds:0} s; if Redis is well, restart this server")))));
+    });
+
+    private static readonly TimeSpan DeafAfter = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// Every open store takes writes. A full one is told but does not make the server unready: it serves all it has, and a server taken

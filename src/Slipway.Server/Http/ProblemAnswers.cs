@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Npgsql;
 using Slipway.Api;
 using Slipway.Content;
+using Slipway.Queue;
 using Slipway.Resp;
 using Slipway.Tenancy;
 
@@ -63,6 +64,11 @@ internal sealed partial class ProblemAnswers(RequestDelegate next, ILogger<Probl
             StatusCodes.Status400BadRequest, ProblemCodes.InvalidRequest, "The request has a character U+0000 where text is expected."),
         NpgsqlException database when IsOutage(database) => Unavailable("The database does not answer."),
         RespConnectionException => Unavailable("The queue does not answer."),
+        RespServerException refused when IsOutage(refused) => Unavailable(
+            refused.Code == "OOM" ? "The queue's memory is full." : "The queue can't take this now."),
+        QueueFullException full => new ApiException(
+            StatusCodes.Status429TooManyRequests, ProblemCodes.QueueFull, $"The queue is full: {full.Bound switch { "bytes" => "it holds as many bytes as maxBytes allows", "age" => "its oldest job waits for longer than maxAgeMs allows", _ => "it holds as many jobs as maxJobs allows" }}. Nothing was enqueued.",
+            "Try again later, add workers, or raise the queue's limit.") { RetryAfter = TimeSpan.FromSeconds(1) },
         _ => new ApiException(
             StatusCodes.Status500InternalServerError, ProblemCodes.Internal, "The server failed on this request.", "Give the request id to the server's operator: its log says why."),
     };
@@ -195,6 +201,10 @@ internal sealed partial class ProblemAnswers(RequestDelegate next, ILogger<Probl
 
     private static bool IsOutage(NpgsqlException database) =>
         database.IsTransient || database.InnerException is SocketException or IOException or TimeoutException;
+
+    /// <summary>Redis is up and well known, and can't: full, loading, failing over, or unable to write its disk. All pass, or are the operator's to end.</summary>
+    private static bool IsOutage(RespServerException refused) =>
+        refused.Code is "OOM" or "LOADING" or "BUSY" or "READONLY" or "MASTERDOWN" or "CLUSTERDOWN" or "TRYAGAIN" or "MISCONF" or "NOREPLICAS";
 
     private static ApiException Unavailable(string detail) =>
         new(503, ProblemCodes.Unavailable, detail, "Try again shortly; /readyz says what is wrong.") { RetryAfter = TimeSpan.FromSeconds(1) };

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Slipway.Api;
 
 namespace Slipway.Tenancy;
@@ -66,8 +67,8 @@ public static class RequestBodies
     /// <summary>The largest JSON body. A closure of 10,000 store paths is about 600 kB.</summary>
     public const int LargestBody = 1024 * 1024;
 
-    /// <summary>Our deepest request has three levels.</summary>
-    private const int DeepestBody = 16;
+    /// <summary>Our own deepest request has four levels; payloads of jobs are the caller's. 64 is what System.Text.Json reads.</summary>
+    private const int DeepestBody = 64;
 
     private static readonly object Key = new();
 
@@ -78,7 +79,7 @@ public static class RequestBodies
             throw new ApiException(StatusCodes.Status415UnsupportedMediaType, ProblemCodes.InvalidRequest, "The body must be JSON.", "Send it with Content-Type: application/json.");
         }
 
-        var bytes = await ReadBytesAsync(http, cancellationToken);
+        var bytes = await ReadBytesAsync(http, LargestBody, cancellationToken);
         http.Items[Key] = bytes;
         return Parse(bytes, type);
     }
@@ -86,11 +87,17 @@ public static class RequestBodies
     /// <summary>What <see cref="ReadBodyAsync{T}"/> read; empty without a body.</summary>
     internal static ReadOnlyMemory<byte> BodyBytes(this HttpContext http) => http.Items[Key] as byte[] ?? [];
 
-    private static async Task<byte[]> ReadBytesAsync(HttpContext http, CancellationToken cancellationToken)
+    /// <summary>The whole body, of any type; 413 when it is larger than <paramref name="limit"/>.</summary>
+    public static async Task<byte[]> ReadBytesAsync(this HttpContext http, int limit, CancellationToken cancellationToken)
     {
-        if (http.Request.ContentLength > LargestBody)
+        if (http.Request.ContentLength > limit)
         {
             throw TooLarge();
+        }
+
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } kestrel && limit > LargestBody)
+        {
+            kestrel.MaxRequestBodySize = limit;
         }
 
         using var buffer = new MemoryStream();
@@ -98,7 +105,7 @@ public static class RequestBodies
         int read;
         while ((read = await http.Request.Body.ReadAsync(chunk, cancellationToken)) > 0)
         {
-            if (buffer.Length + read > LargestBody)
+            if (buffer.Length + read > limit)
             {
                 throw TooLarge();
             }
@@ -108,10 +115,11 @@ public static class RequestBodies
 
         return buffer.ToArray();
 
-        static ApiException TooLarge() => new(StatusCodes.Status413PayloadTooLarge, ProblemCodes.TooLarge, $"A JSON body may have {LargestBody} bytes at most.");
+        ApiException TooLarge() => new(StatusCodes.Status413PayloadTooLarge, ProblemCodes.TooLarge, $"The body may have {limit} bytes at most here.");
     }
 
-    private static RequestBody<T> Parse<T>(byte[] bytes, JsonTypeInfo<T> type)
+    /// <summary>Reads JSON and finds every fault of its form. Much slower than reading it into its type, so for what failed there, or is rare.</summary>
+    public static RequestBody<T> Parse<T>(ReadOnlySpan<byte> bytes, JsonTypeInfo<T> type)
     {
         JsonNode? root;
         try
@@ -245,6 +253,8 @@ public static class RequestBodies
             _ when bare == typeof(bool) => false,
             _ when Nullable.GetUnderlyingType(type.Type) is not null => null,
             _ when bare == typeof(DateTimeOffset) => DateTimeOffset.UnixEpoch,
+            _ when bare == typeof(Guid) => Guid.Empty,
+            _ when bare == typeof(byte[]) => "",
             _ => 0,
         };
     }
@@ -270,6 +280,9 @@ public static class RequestBodies
             _ when bare == typeof(string) => "a string",
             _ when bare == typeof(bool) => "true or false",
             _ when bare == typeof(DateTimeOffset) => "a time such as 2026-01-31T12:00:00Z",
+            _ when bare == typeof(Guid) => "a UUID",
+            _ when bare == typeof(byte[]) => "bytes in base64",
+            _ when bare == typeof(double) => "a number",
             _ => $"a whole number that fits {(bare == typeof(long) ? "64" : "32")} bits",
         };
     }

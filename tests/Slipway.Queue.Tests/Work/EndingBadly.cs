@@ -85,7 +85,7 @@ public sealed class EndingBadly : WorkTest
             started.TrySetResult();
             try
             {
-                await Task.Delay(System.Threading.Timeout.Infinite, cancellationToken);
+                await Signal().Task.WaitAsync(cancellationToken);
             }
             finally
             {
@@ -141,7 +141,7 @@ public sealed class EndingBadly : WorkTest
             started.TrySetResult();
             try
             {
-                await Task.Delay(System.Threading.Timeout.Infinite, cancellationToken);
+                await Signal().Task.WaitAsync(cancellationToken);
             }
             finally
             {
@@ -172,7 +172,7 @@ public sealed class EndingBadly : WorkTest
         {
             Interlocked.Increment(ref runs);
             started.TrySetResult();
-            await Task.Delay(System.Threading.Timeout.Infinite, cancellationToken);
+            await Signal().Task.WaitAsync(cancellationToken);
         });
         Guid first = Guid.CreateVersion7(), second = Guid.CreateVersion7();
         await queue.EnqueueManyAsync([Draft() with { Track = true, Id = first }, Draft() with { Track = true, Id = second }], cancellationToken: Token);

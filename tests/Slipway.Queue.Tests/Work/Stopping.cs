@@ -38,7 +38,7 @@ public sealed class Stopping : WorkTest
         queue.Handle("obeys", async (_, _, cancellationToken) =>
         {
             Interlocked.Increment(ref started);
-            await Task.Delay(System.Threading.Timeout.Infinite, cancellationToken);
+            await Signal().Task.WaitAsync(cancellationToken);
         });
         queue.Handle("ignores", (_, _, _) =>
         {

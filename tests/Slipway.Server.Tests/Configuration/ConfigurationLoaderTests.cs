@@ -192,6 +192,9 @@ public sealed class ConfigurationLoaderTests
     [InlineData("limits.narBytes", "1048576")]
     [InlineData("sessions.lifetime", "12h")]
     [InlineData("redis.url", "unix:///run/redis.sock")]
+    [InlineData("redis.allowEviction", "true")]
+    [InlineData("metrics.queues", "acme/mail, acme/sms")]
+    [InlineData("limits.queueBytes", "2 GiB")]
     [InlineData("database.url", "Host=/run/postgresql;Database=slipway")]
     public void Good_values_are_taken(string key, string value, string? also = null) =>
         ConfigurationLoader.Load(null, NoEnvironment, [Flag(key, value), .. also is null ? [] : new[] { Flag(also.Split('=')[0], also.Split('=')[1]) }]).Faults.ShouldBeEmpty();

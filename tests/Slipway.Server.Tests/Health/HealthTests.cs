@@ -4,7 +4,9 @@ using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Shouldly;
+using Slipway.Queue;
 using Slipway.Resp;
+using Slipway.Server.Health;
 using Slipway.Testing;
 using Xunit;
 
@@ -22,7 +24,7 @@ public sealed partial class HealthTests
 
         var (status, checks) = await AskAsync(server);
         status.ShouldBe(HttpStatusCode.OK);
-        checks.Keys.ShouldBe(["database", "queue", "content-stores"], ignoreOrder: true);
+        checks.Keys.ShouldBe(["database", "queue", "content-stores", "workers"], ignoreOrder: true);
         checks.Values.ShouldAllBe(check => check.GetProperty("status").GetString() == "ok");
         checks["content-stores"].GetProperty("freeBytes").GetInt64().ShouldBePositive();
 
@@ -58,6 +60,32 @@ public sealed partial class HealthTests
 
         status.ShouldBe(HttpStatusCode.ServiceUnavailable);
         checks["queue"].GetProperty("reason").GetString()!.ShouldContain("allkeys-lru");
+    }
+
+    [Fact]
+    public async Task Readyz_takes_a_redis_that_may_evict_jobs_where_the_operator_says_so()
+    {
+        await using var server = new RunningServer();
+        await server.StartAsync(_ => { }, ("redis.allowEviction", "true"));
+        await using (var redis = await RespConnection.ConnectAsync(new RespOptions { Url = server.Redis.Url }, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, CancellationToken))
+        {
+            await redis.SendAsync(RespCommand.Of("CONFIG", "SET", "maxmemory-policy", "allkeys-lru"), CancellationToken);
+        }
+
+        var (status, checks) = await AskAsync(server);
+
+        status.ShouldBe(HttpStatusCode.OK);
+        checks["queue"].GetProperty("note").GetString()!.ShouldContain("redis.allowEviction");
+    }
+
+    [Fact]
+    public async Task Worker_that_gets_no_answer_for_long_makes_the_server_unready()
+    {
+        var since = TimeSpan.FromSeconds(29);
+        var check = Checks.OfWorkers([new WorkerProgress("nix", () => TimeSpan.Zero), new WorkerProgress("mail", () => since)]);
+        (await check.RunAsync(CancellationToken)).Problem.ShouldBeNull();
+        since = TimeSpan.FromSeconds(31);
+        (await check.RunAsync(CancellationToken)).Problem!.ShouldStartWith("the worker of queue mail has got no answer from Redis for 31 s");
     }
 
     [Fact]

@@ -11,7 +11,7 @@ namespace Slipway.Queue.Work;
 /// comes twice fires the first time only. A schedule for every hour (<c>*</c>) goes by the passing of time instead: through both of the doubled
 /// hours, and with nothing to make up for a skipped one.
 /// </remarks>
-internal sealed class CronExpression
+public sealed class CronExpression
 {
     /// <summary>29 February on a given weekday comes back within 28 years, with 2100 in between within 40.</summary>
     private const int MaxYears = 41;

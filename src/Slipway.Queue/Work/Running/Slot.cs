@@ -35,7 +35,15 @@ internal sealed class Slot(Worker worker, int handlers) : IThreadPoolWorkItem
     private void Count(JobContext run, bool failed, long busy)
     {
         TimeSpan waited = worker.WaitOf(run);
-        tallies[run.Handler.Index].Count(failed, busy, waited);
+        if (run.Handler.Type == Handler.Any)
+        {
+            worker.CountOther(run.Job.Type, failed, busy, waited);
+        }
+        else
+        {
+            tallies[run.Handler.Index].Count(failed, busy, waited);
+        }
+
         worker.Ran(run, busy, waited);
         untoldJobs++;
         untoldBusy += busy;

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -20,6 +21,9 @@ internal sealed partial class Worker
     /// <summary>Broker calls at a stop (releases, the last acks) may take this long altogether; what they do not tell, the leases will.</summary>
     private static readonly TimeSpan FarewellTime = TimeSpan.FromSeconds(5);
 
+    /// <summary>Types told apart of those that the handler for any type runs: the keys of a report, and of the broker's history.</summary>
+    private const int MaxOthers = 100;
+
     private readonly IReadOnlyDictionary<string, Handler> handlers;
     private readonly Handler? any;
     private readonly QueueMetrics metrics;
@@ -27,6 +31,7 @@ internal sealed partial class Worker
     private readonly CancellationTokenSource stopped = new();
     private readonly ConcurrentDictionary<Guid, (BlockRun Block, int Index)> tracked = new();
     private readonly ConcurrentDictionary<Guid, bool> cancelled = new();
+    private readonly Dictionary<string, Tally> others = new(StringComparer.Ordinal);
     private readonly FetchLoop fetching;
     private readonly Reporter reporter;
     private Slot[] slots = [];
@@ -294,6 +299,16 @@ internal sealed partial class Worker
         Interlocked.Add(ref this.busy, busy);
     }
 
+    /// <summary>A run of the handler for any type: told by the job's own.</summary>
+    public void CountOther(string type, bool failed, long busy, TimeSpan waited)
+    {
+        lock (others)
+        {
+            string name = others.Count < MaxOthers || others.ContainsKey(type) ? type : Handler.Any;
+            CollectionsMarshal.GetValueRefOrAddDefault(others, name, out _).Count(failed, busy, waited);
+        }
+    }
+
     /// <summary>By type, since the start.</summary>
     public IEnumerable<KeyValuePair<string, Tally>> Tally()
     {
@@ -310,7 +325,10 @@ internal sealed partial class Worker
             }
         }
 
-        return AllHandlers.Select(handler => KeyValuePair.Create(handler.Type, sums[handler.Index]));
+        lock (others)
+        {
+            return [.. AllHandlers.Where(handler => handler != any).Select(handler => KeyValuePair.Create(handler.Type, sums[handler.Index])), .. others];
+        }
     }
 
     private static int SlotsFor(IReadOnlyList<Handler> handlers, int configured)

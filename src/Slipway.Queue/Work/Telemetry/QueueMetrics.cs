@@ -52,8 +52,8 @@ internal sealed class QueueMetrics : IDisposable
     /// <summary>Somebody listens to the times of every single job.</summary>
     public bool TimesRuns => processing.Enabled || wait.Enabled;
 
-    /// <summary>Types that may appear by name.</summary>
-    public void Know(IEnumerable<string> types) => labels.Know(types);
+    /// <summary>A type that may appear by name.</summary>
+    public void Know(string type) => labels.Know(type);
 
     public void Produced(string type, long jobs) => produced.Add(jobs, queue, labels.Of(type));
 

@@ -18,11 +18,17 @@ internal sealed class TypeLabels
 
     private readonly ConcurrentDictionary<string, KeyValuePair<string, object?>> known = new(StringComparer.Ordinal);
 
-    public TypeLabels(IEnumerable<string> types) => Know(types);
-
-    public void Know(IEnumerable<string> types)
+    public TypeLabels(IEnumerable<string> types)
     {
         foreach (string type in types)
+        {
+            Know(type);
+        }
+    }
+
+    public void Know(string type)
+    {
+        if (!known.ContainsKey(type))
         {
             known[type] = new("type", type);
         }
