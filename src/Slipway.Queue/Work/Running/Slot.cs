@@ -1,4 +1,3 @@
-
 namespace Slipway.Queue.Work;
 
 /// <summary>
