@@ -75,11 +75,7 @@ public sealed class CronExpression
 
     private Instant? NextByClock(Instant after)
     {
-        LocalDateTime local = after.InZone(zone).LocalDateTime;
-        // A slot in a gap fires at the gap's end, when the clock already shows more: look back over the longest gap there is (one day, in 2011).
-        LocalDateTime? candidate = Match(zone.GetZoneInterval(after) is { HasStart: true } interval && after - interval.Start < NodaTime.Duration.FromDays(1)
-            ? local.PlusDays(-1)
-            : local.PlusSeconds(-1));
+        LocalDateTime? candidate = Match(after.InZone(zone).LocalDateTime);
         for (; candidate is { } found; candidate = Match(found))
         {
             NodaTime.TimeZones.ZoneLocalMapping mapping = zone.MapLocal(found);
