@@ -96,7 +96,7 @@ internal sealed class JobBench(JobBenchOptions options)
     private async Task AddAsync(JobRow name, int round, Func<Task<IReadOnlyList<JobResult>>> measure, List<JobRow> into)
     {
         IReadOnlyList<JobResult>? best = null;
-        bool MayRepeat(int attempt) => attempt <= Repeats && Stopwatch.GetElapsedTime(start) < options.RepeatsUntil;
+        bool MayRepeat(int attempt) => attempt <= Repeats && name.Kind != JobKind.Soak && Stopwatch.GetElapsedTime(start) < options.RepeatsUntil;
         for (var attempt = 0; best is null || (Worst(best) > Disturbed && MayRepeat(attempt)); attempt++)
         {
             try

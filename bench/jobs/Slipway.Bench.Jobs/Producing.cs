@@ -19,8 +19,9 @@ internal static class Producing
             case "inflight50": await InFlightAsync(queue, options, 50); break;
             case "inflight1000": await InFlightAsync(queue, options, 1000); break;
             case "bulk":
+                // No options where none are needed: they are made anew for each job.
                 // The library sends them in calls of 1,000, one after the other.
-                await queue.EnqueueManyAsync(Enumerable.Range(1, options.Count - 1).Select(id => CountJob.New(id)), enqueue => enqueue.Durability(options.Durability));
+                await queue.EnqueueManyAsync(Enumerable.Range(1, options.Count - 1).Select(id => CountJob.New(id)), ChosenBy(options));
                 break;
             case "rate": await AtRateAsync(queue, options, first); break;
             default: throw new ArgumentException($"unknown mode {options.Mode}.");
@@ -32,6 +33,7 @@ internal static class Producing
             ["first"] = first,
             ["last"] = Clock.Now,
             ["allocatedPerJob"] = (double)(GC.GetTotalAllocatedBytes() - allocated) / options.Count,
+            ["collections"] = new JsonArray([.. Enumerable.Range(0, 3).Select(generation => (JsonNode)GC.CollectionCount(generation))]),
             ["cpuMicrosPerJob"] = (Environment.CpuUsage.TotalTime - cpu).TotalMicroseconds / options.Count,
         });
     }
@@ -40,7 +42,7 @@ internal static class Producing
     private static Task InFlightAsync(WorkQueue queue, BenchOptions options, int callers)
     {
         var next = 0;
-        Action<EnqueueOptions>? chosen = options.Durability == Durability.Server ? null : enqueue => enqueue.Durability(options.Durability);
+        var chosen = ChosenBy(options);
         async Task CallAsync()
         {
             while (Interlocked.Increment(ref next) is var id && id < options.Count)
@@ -51,6 +53,9 @@ internal static class Producing
 
         return Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Run(CallAsync)));
     }
+
+    private static Action<EnqueueOptions>? ChosenBy(BenchOptions options) =>
+        options.Durability == Durability.Server ? null : enqueue => enqueue.Durability(options.Durability);
 
     private static async Task AtRateAsync(WorkQueue queue, BenchOptions options, long first)
     {

@@ -50,7 +50,7 @@ internal static class Soaking
         }
 
         var ceiling = (Interlocked.Read(ref done) - doneBefore) * 1e6 / (Clock.Now - measured);
-        var (rate, start, sentBefore) = (ceiling / 2, Clock.Now, sent);
+        var (rate, start, sentBefore, sustained) = (ceiling / 2, Clock.Now, sent, 0.0);
         JsonObject State() => new()
         {
             ["done"] = Interlocked.Read(ref done),
@@ -72,12 +72,20 @@ internal static class Soaking
 
                 await Task.Delay(Tick);
             }
+
+            sustained = (sent - sentBefore) / ((Clock.Now - start) / 1e6);
+        }
+
+        // What is on its way still comes; what does not come in half a minute is lost, and the runner says so.
+        for (var patience = Clock.Now + 30_000_000; Interlocked.Read(ref done) < sent && Clock.Now < patience;)
+        {
+            await Task.Delay(Tick);
         }
 
         await queue.StopAsync();
         var last = State();
         last["rate"] = rate;
-        last["sustained"] = (sent - sentBefore) / ((Clock.Now - start) / 1e6);
+        last["sustained"] = sustained;
         Conversation.Say(last);
     }
 }

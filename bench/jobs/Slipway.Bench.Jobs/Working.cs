@@ -54,6 +54,7 @@ internal static class Working
             ["last"] = last,
             ["busy"] = busy,
             ["allocatedPerJob"] = (double)(GC.GetTotalAllocatedBytes() - allocated) / Math.Max(1, done),
+            ["collections"] = new JsonArray([.. Enumerable.Range(0, 3).Select(generation => (JsonNode)GC.CollectionCount(generation))]),
             ["cpuMicrosPerJob"] = (Environment.CpuUsage.TotalTime - cpu).TotalMicroseconds / Math.Max(1, done),
         };
         if (options.Latency)

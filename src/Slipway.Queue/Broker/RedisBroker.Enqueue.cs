@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Numerics;
 using Slipway.Resp;
 
 namespace Slipway.Queue;
@@ -180,7 +181,14 @@ public sealed partial class RedisBroker
             prepared.Entries[i] = entry;
             prepared.Bytes += entry.Length;
             prepared.Plain &= JobEntry.IsPlain(entry);
-            prepared.Delayed += IsDelayed(job) ? 1 : 0;
+            if (IsDelayed(job))
+            {
+                prepared.Delayed++;
+            }
+            else
+            {
+                prepared.Levels |= 1u << (int)job.Priority;
+            }
         }
 
         return prepared;
@@ -229,50 +237,43 @@ public sealed partial class RedisBroker
 
         public int Delayed { get; set; }
 
+        /// <summary>A bit for each level of those that are not delayed.</summary>
+        public uint Levels { get; set; }
+
         public RespArgument[] PlainArguments(RespArgument producer, RespArgument number, RespArgument wake)
         {
-            var arguments = new List<RespArgument>(8 + (2 * Delayed) + Jobs.Count) { producer, number, wake, Jobs.Count, Bytes, Delayed };
-            if (Delayed > 0)
+            // Exactly as large as needed: an argument is 40 bytes, and there are a thousand in a call.
+            int levels = BitOperations.PopCount(Levels);
+            var arguments = new RespArgument[6 + (2 * Delayed) + (2 * levels) + (Jobs.Count - Delayed)];
+            (arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]) = (producer, number, wake, Jobs.Count, Bytes, Delayed);
+            int at = 6;
+            for (int i = 0; Delayed > 0 && i < Jobs.Count; i++)
             {
-                for (int i = 0; i < Jobs.Count; i++)
+                if (IsDelayed(Jobs[i]))
                 {
-                    if (IsDelayed(Jobs[i]))
-                    {
-                        arguments.Add(Due(Jobs[i]));
-                        arguments.Add(Entries[i]);
-                    }
+                    arguments[at++] = Due(Jobs[i]);
+                    arguments[at++] = Entries[i];
                 }
             }
 
-            for (int level = 0; level < 8; level++)
+            for (uint left = Levels; left != 0; left &= left - 1)
             {
-                int count = 0, place = arguments.Count;
+                int level = BitOperations.TrailingZeroCount(left);
+                int place = at;
+                at += 2;
                 for (int i = 0; i < Jobs.Count; i++)
                 {
-                    if ((int)Jobs[i].Priority == level && (Delayed == 0 || !IsDelayed(Jobs[i])))
+                    if ((levels == 1 || (int)Jobs[i].Priority == level) && (Delayed == 0 || !IsDelayed(Jobs[i])))
                     {
-                        if (count++ == 0)
-                        {
-                            arguments.Add(level);
-                            arguments.Add(0);
-                        }
-
-                        arguments.Add(Entries[i]);
+                        arguments[at++] = Entries[i];
                     }
                 }
 
-                if (count > 0)
-                {
-                    arguments[place + 1] = count;
-                }
-
-                if (count == Jobs.Count - Delayed)
-                {
-                    break;
-                }
+                arguments[place] = level;
+                arguments[place + 1] = at - place - 2;
             }
 
-            return [.. arguments];
+            return arguments;
         }
 
         public RespArgument[] Arguments(RespArgument producer, RespArgument number, RespArgument wake, RespArgument keep, string schedule = "", long slot = 0)
