@@ -79,6 +79,23 @@ public sealed partial class SlipwayClient
     public Task<EnqueuedJob> EnqueueJobAsync(string org, string queue, NewJob job, string? durability, CancellationToken cancellationToken) =>
         PostAsync(RouteTemplate.Fill(Routes.Jobs, org, queue) + Durability(durability), job, ApiJson.Default.NewJob, Json.EnqueuedJob, cancellationToken);
 
+    /// <summary>
+    /// The same, numbered by the producer: a number that was used before adds nothing (a problem 422 when a later one was used, or the job is
+    /// another). Producers of one principal are told apart by name.
+    /// </summary>
+    /// <param name="producer">1–200 printable ASCII characters.</param>
+    /// <param name="sequence">From 1, growing.</param>
+    public Task<EnqueuedJob> EnqueueJobAsync(
+        string org, string queue, NewJob job, string producer, long sequence, string? durability, CancellationToken cancellationToken) =>
+        SendAsync(
+            new Call(HttpMethod.Post, RouteTemplate.Fill(Routes.Jobs, org, queue) + Durability(durability))
+            {
+                Body = JsonSerializer.SerializeToUtf8Bytes(job, ApiJson.Default.NewJob),
+                Headers = [(ProducerHeader, producer), (SequenceHeader, sequence.ToString(CultureInfo.InvariantCulture))],
+            },
+            (response, token) => ReadAsync(response, Json.EnqueuedJob, token),
+            cancellationToken);
+
     /// <summary>Up to 1,000 jobs, all or none.</summary>
     public Task<EnqueuedJobs> EnqueueJobsAsync(string org, string queue, BulkJobsRequest request, string? durability, CancellationToken cancellationToken) =>
         PostAsync(RouteTemplate.Fill(Routes.BulkJobs, org, queue) + Durability(durability), request, ApiJson.Default.BulkJobsRequest, Json.EnqueuedJobs, cancellationToken);

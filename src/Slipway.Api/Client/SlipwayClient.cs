@@ -22,6 +22,8 @@ namespace Slipway.Api.Client;
 public sealed partial class SlipwayClient : IDisposable
 {
     private const string IdempotencyKeyHeader = "Idempotency-Key";
+    private const string ProducerHeader = "Slipway-Producer";
+    private const string SequenceHeader = "Slipway-Sequence";
 
     /// <summary>A problem is a page of text at most; what is longer did not come from Slipway.</summary>
     private const int MaxProblemBytes = 1 << 20;
@@ -140,7 +142,8 @@ public sealed partial class SlipwayClient : IDisposable
     {
         SlipwayUnreachableException { Reason: UnreachableReason.Refused } => true,
         SlipwayUnreachableException { Reason: UnreachableReason.Cut or UnreachableReason.Timeout } => call.IsRepeatable,
-        SlipwayApiException { Problem.Status: 429 } => true,
+        // A full queue is no traffic jam: whoever enqueues decides whether to wait, and for how long.
+        SlipwayApiException { Problem: { Status: 429, Code: not ProblemCodes.QueueFull } } => true,
         SlipwayApiException { Problem.Status: 502 or 503 or 504 } => call.IsRepeatable,
         SlipwayApiException { Problem.Code: ProblemCodes.IdempotencyInProgress } => true,
         _ => false,
@@ -258,10 +261,12 @@ public sealed partial class SlipwayClient : IDisposable
 
         public string? IfMatch { get; init; }
 
+        public IReadOnlyList<(string Name, string Value)> Headers { get; init; } = [];
+
         public TimeSpan? Timeout { get; init; }
 
         /// <summary>Doing it twice is as good as once.</summary>
-        public bool IsRepeatable => IdempotencyKey is not null || (Method != HttpMethod.Post && Method != HttpMethod.Patch);
+        public bool IsRepeatable => IdempotencyKey is not null || Headers.Any(header => header.Name == ProducerHeader) || (Method != HttpMethod.Post && Method != HttpMethod.Patch);
 
         public HttpRequestMessage ToRequest()
         {
@@ -274,6 +279,11 @@ public sealed partial class SlipwayClient : IDisposable
             if (IdempotencyKey is not null)
             {
                 request.Headers.TryAddWithoutValidation(IdempotencyKeyHeader, IdempotencyKey);
+            }
+
+            foreach (var (name, value) in Headers)
+            {
+                request.Headers.TryAddWithoutValidation(name, value);
             }
 
             if (IfMatch is not null)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
@@ -23,13 +24,19 @@ public sealed partial class RedisBroker
     /// <summary>As long as the script remembers a producer's number.</summary>
     private static readonly TimeSpan ProducerKept = TimeSpan.FromDays(1);
 
+    /// <summary>Longer than the claim: when it is gone, nothing is promised any more.</summary>
+    private static readonly TimeSpan NumberKept = KeyKept + TimeSpan.FromMinutes(1);
+
+    /// <summary>Numbers of keys to drop, oldest first. Those of a process that ended are dropped by the queue itself, after a day.</summary>
+    private readonly ConcurrentQueue<(string Name, long At)> numbers = new();
+
     /// <summary>
     /// As <see cref="EnqueueAsync"/>, and a repetition with the same mark adds nothing and is answered the same: also after a crash between
     /// the two, and through another process.
     /// </summary>
     /// <remarks>
     /// <code>
-    /// claim (SET NX): fixes the ids ──► script with producer and number: adds once ──► note the answer in the claim, drop the number
+    /// claim (SET NX): fixes the ids ──► script with producer and number: adds once ──► note the answer in the claim, later drop the number
     /// </code>
     /// The claim alone could not know whether the script ran; the number alone would not know the ids, and would have to be kept for each key.
     /// </remarks>
@@ -106,7 +113,12 @@ public sealed partial class RedisBroker
         {
             Claim noted = claim with { Answer = WriteOutcomes(outcomes) };
             await AskAsync(RespCommand.Of("SET", ClaimKey(mark), noted.ToString(), "PX", Milliseconds(KeyKept)), CancellationToken.None).ConfigureAwait(false);
-            await AskAsync(RespCommand.Of("HDEL", keys.Producers, name), CancellationToken.None).ConfigureAwait(false);
+            // Not the number of this call: another with the same key may have read the claim before the note, and must still be recognised.
+            numbers.Enqueue((name, options.Time.GetTimestamp()));
+            while (numbers.TryPeek(out var oldest) && options.Time.GetElapsedTime(oldest.At) > NumberKept && numbers.TryDequeue(out oldest))
+            {
+                await AskAsync(RespCommand.Of("HDEL", keys.Producers, oldest.Name), CancellationToken.None).ConfigureAwait(false);
+            }
         }
         catch (RespException)
         {

@@ -40,13 +40,14 @@ internal sealed class MetricRegistry : IDisposable
             }
         };
         listener.MeasurementsCompleted = (instrument, _) => metrics.TryRemove(instrument, out Metric? _);
-        listener.SetMeasurementEventCallback<double>(static (_, value, tags, metric) => ((Metric)metric!).Record(value, tags));
-        listener.SetMeasurementEventCallback<float>(static (_, value, tags, metric) => ((Metric)metric!).Record(value, tags));
-        listener.SetMeasurementEventCallback<long>(static (_, value, tags, metric) => ((Metric)metric!).Record(value, tags));
-        listener.SetMeasurementEventCallback<int>(static (_, value, tags, metric) => ((Metric)metric!).Record(value, tags));
-        listener.SetMeasurementEventCallback<short>(static (_, value, tags, metric) => ((Metric)metric!).Record(value, tags));
-        listener.SetMeasurementEventCallback<byte>(static (_, value, tags, metric) => ((Metric)metric!).Record(value, tags));
-        listener.SetMeasurementEventCallback<decimal>(static (_, value, tags, metric) => ((Metric)metric!).Record((double)value, tags));
+        // Null: the instrument was disposed of while it was asked.
+        listener.SetMeasurementEventCallback<double>(static (_, value, tags, metric) => ((Metric?)metric)?.Record(value, tags));
+        listener.SetMeasurementEventCallback<float>(static (_, value, tags, metric) => ((Metric?)metric)?.Record(value, tags));
+        listener.SetMeasurementEventCallback<long>(static (_, value, tags, metric) => ((Metric?)metric)?.Record(value, tags));
+        listener.SetMeasurementEventCallback<int>(static (_, value, tags, metric) => ((Metric?)metric)?.Record(value, tags));
+        listener.SetMeasurementEventCallback<short>(static (_, value, tags, metric) => ((Metric?)metric)?.Record(value, tags));
+        listener.SetMeasurementEventCallback<byte>(static (_, value, tags, metric) => ((Metric?)metric)?.Record(value, tags));
+        listener.SetMeasurementEventCallback<decimal>(static (_, value, tags, metric) => ((Metric?)metric)?.Record((double)value, tags));
         listener.Start();
     }
 
