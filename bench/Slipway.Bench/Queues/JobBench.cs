@@ -9,6 +9,9 @@ internal sealed record JobBenchOptions(
 {
     /// <summary>On a machine that is never quiet each run would be made three times: a quick run shall still be quick.</summary>
     public TimeSpan RepeatsUntil => Full ? TimeSpan.MaxValue : TimeSpan.FromSeconds(90);
+
+    /// <summary>A round that would end later is not begun: on a busy machine one of a quick run takes five minutes.</summary>
+    public TimeSpan RoundsUntil => Full ? TimeSpan.MaxValue : TimeSpan.FromMinutes(7.5);
 }
 
 /// <summary>A row of the tables: all runs of one scenario under one setting of the log.</summary>
@@ -52,8 +55,16 @@ internal sealed class JobBench(JobBenchOptions options)
     public async Task<IReadOnlyList<JobRow>> MeasureAsync(CancellationToken cancellationToken)
     {
         var folder = Path.Combine(options.Root, "bench/jobs");
+        var longest = TimeSpan.Zero;
         foreach (var round in Enumerable.Range(1, options.Rounds))
         {
+            var begun = Stopwatch.GetElapsedTime(start);
+            if (begun + longest > options.RoundsUntil)
+            {
+                Console.Error.WriteLine($"no round {round}: it would take too long");
+                break;
+            }
+
             foreach (var aof in options.Aof)
             {
                 if (options.What.Contains("limit"))
@@ -82,6 +93,9 @@ internal sealed class JobBench(JobBenchOptions options)
                     await AddAsync(row, round, async () => [await run.MeasureAsync(scenario, SecondsFor(aof), cancellationToken)], [row]);
                 }
             }
+
+            var took = Stopwatch.GetElapsedTime(start) - begun;
+            longest = took > longest ? took : longest;
         }
 
         return rows;
