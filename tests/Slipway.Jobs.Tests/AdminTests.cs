@@ -1,5 +1,10 @@
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Shouldly;
+using Slipway.Api;
+using Slipway.Jobs.Queues;
+using Slipway.Queue;
+using Slipway.Resp;
 using Slipway.Testing;
 using Xunit;
 
@@ -171,6 +176,38 @@ public sealed class AdminTests(JobsServer server) : IClassFixture<JobsServer>
         var events = (await server.Client.JsonAsync("GET", "/v1/orgs/acme/events?pageSize=200", server.Owner, null, CancellationToken))["items"]!.AsArray();
         events.Where(one => one!["target"]!.Text("name") == "acme/" + queue.Name).Select(one => one!.Text("action"))
             .ShouldBe(["queue.purged", "queue.resumed", "queue.paused", "queue.created"]);
+    }
+
+    [Fact]
+    public async Task Settings_in_redis_that_differ_from_the_databases_are_put_right()
+    {
+        var queue = await server.QueueAsync();
+        await queue.StatsAsync();
+        var id = (await queue.GetAsync("")).Text("id");
+        await using var redis = await RespConnection.ConnectAsync(new RespOptions { Url = server.Running.Redis.Url }, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, CancellationToken);
+        await using (var broker = await RedisBroker.OpenAsync(redis, id, new BrokerOptions(), CancellationToken))
+        {
+            await broker.ConfigureAsync(now => now with { Paused = true }, CancellationToken);
+        }
+
+        (await queue.StatsAsync()).Text("pausedWhy").ShouldBe("settings");
+        await Eventually.TrueAsync(async _ => !(await queue.StatsAsync()).ContainsKey("pausedWhy"), CancellationToken, TimeSpan.FromSeconds(40));
+    }
+
+    [Fact]
+    public async Task Settings_are_the_same_whichever_way_they_were_kept()
+    {
+        var queue = await server.QueueAsync("""
+            {"weighted":true,"weights":[9,8,7,6,5,4,3,2],"maxAgeMs":5000,"deadOverflow":"dropOldest","retry":{"maxAttempts":3},"keepTrackedMs":60000,
+             "types":{"zebra":{"rate":0.1,"burst":3},"a":{"concurrency":2},"":{"breakAfter":5}}}
+            """);
+        var shown = JsonSerializer.Deserialize((await queue.GetAsync(""))["settings"], ApiJson.Default.JobQueueSettings)!;
+        await using var redis = await RespConnection.ConnectAsync(new RespOptions { Url = server.Running.Redis.Url }, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, CancellationToken);
+        await queue.StatsAsync();
+        await using var broker = await RedisBroker.OpenAsync(redis, (await queue.GetAsync("")).Text("id"), new BrokerOptions(), CancellationToken);
+        var kept = SettingsMapping.Shown(await broker.SettingsAsync(CancellationToken));
+        SettingsMapping.Same(kept, shown).ShouldBeTrue($"{JsonSerializer.Serialize(kept, ApiJson.Default.JobQueueSettings)}");
+        SettingsMapping.Same(kept, shown with { MaxDead = 1 }).ShouldBeFalse();
     }
 
     [Fact]

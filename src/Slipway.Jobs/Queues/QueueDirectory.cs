@@ -55,7 +55,17 @@ internal sealed partial class QueueDirectory(Database database, IRespClient redi
                 if (known.Queue.Id == row.Id)
                 {
                     known.Queue.Touch();
-                    byName[key] = known with { CheckedAt = time.GetTimestamp() };
+                    // A change is in Redis a moment before it is in the database. Only a difference that stays is one to mend: a commit that
+                    // failed, or a Redis that lost what it had.
+                    var differs = await DiffersAsync(known.Queue.Broker, row, cancellationToken);
+                    if (differs && known.Differed)
+                    {
+                        Log.Mended(logger, row.Org, row.Name);
+                        await known.Queue.Broker.ConfigureAsync(_ => row.Settings.ToQueue(), cancellationToken);
+                        differs = false;
+                    }
+
+                    byName[key] = new Entry(known.Queue, time.GetTimestamp(), differs);
                     return known.Queue;
                 }
 
@@ -68,14 +78,8 @@ internal sealed partial class QueueDirectory(Database database, IRespClient redi
             var settings = row.Settings.ToQueue();
             var broker = await RedisBroker.OpenAsync(
                 redis, NameInRedis(row.Id), new BrokerOptions { Initial = settings, MaxPayloadBytes = options.MaxPayloadBytes, Time = time }, cancellationToken);
-            // The database is the truth. They differ when a commit failed after Redis had the change, or Redis was restored from an older state.
-            if (QueueRow.Write(SettingsMapping.Shown(await broker.SettingsAsync(cancellationToken))) != QueueRow.Write(row.Settings))
-            {
-                await broker.ConfigureAsync(_ => settings, cancellationToken);
-            }
-
             var queue = new OpenQueue(row.Id, row.OrgId, row.Org, row.Name, broker, time);
-            byName[key] = new Entry(queue, time.GetTimestamp());
+            byName[key] = new Entry(queue, time.GetTimestamp(), await DiffersAsync(broker, row, cancellationToken));
             return queue;
         }
         finally
@@ -141,10 +145,18 @@ internal sealed partial class QueueDirectory(Database database, IRespClient redi
         return await connection.QuerySingleOrDefaultAsync<QueueRow>(new CommandDefinition($"{QueueRow.Select} {where}", parameters, cancellationToken: cancellationToken));
     }
 
-    private sealed record Entry(OpenQueue Queue, long CheckedAt);
+    /// <summary>The database is the truth; Redis is what workers go by.</summary>
+    private static async Task<bool> DiffersAsync(RedisBroker broker, QueueRow row, CancellationToken cancellationToken) =>
+        !SettingsMapping.Same(SettingsMapping.Shown(await broker.SettingsAsync(cancellationToken)), row.Settings);
+
+    /// <param name="Differed">Redis had other settings than the database when it was looked last.</param>
+    private sealed record Entry(OpenQueue Queue, long CheckedAt, bool Differed);
 
     private static partial class Log
     {
+        [LoggerMessage(LogLevel.Warning, "queue {Org}/{Queue} had other settings in Redis than in the database; they are put right")]
+        public static partial void Mended(ILogger logger, string org, string queue);
+
         [LoggerMessage(LogLevel.Information, "queue {Org}/{Queue} was deleted by another server")]
         public static partial void DeletedElsewhere(ILogger logger, string org, string queue);
     }

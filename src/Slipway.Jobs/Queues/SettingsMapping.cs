@@ -1,4 +1,6 @@
 using System.Collections.Frozen;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Slipway.Api;
 using Slipway.Queue;
 using Slipway.Tenancy;
@@ -98,6 +100,10 @@ internal static class SettingsMapping
     /// <summary>What only the whole tells.</summary>
     public static void CheckWhole(Faults faults, JobQueueSettings settings) =>
         faults.Require(settings.Types.Count <= MostTypes, "/settings/types", $"would name {settings.Types.Count} types; {MostTypes} is the limit");
+
+    /// <summary>Whatever the order of the types: the database keeps them in one of its own.</summary>
+    public static bool Same(JobQueueSettings one, JobQueueSettings other) =>
+        JsonNode.DeepEquals(JsonSerializer.SerializeToNode(one, ApiJson.Default.JobQueueSettings), JsonSerializer.SerializeToNode(other, ApiJson.Default.JobQueueSettings));
 
     public static JobQueueSettings Shown(QueueSettings settings) => new(
         settings.Paused,
