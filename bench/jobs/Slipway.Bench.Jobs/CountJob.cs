@@ -4,7 +4,7 @@ using Slipway.Queue;
 namespace Slipway.Bench.Jobs;
 
 /// <summary>The job that does nothing: 80 bytes as JSON, like those of the other systems.</summary>
-/// <remarks>Setters, because source-generated JSON reads a record with a constructor at about twice the cost.</remarks>
+/// <remarks>Setters, because source-generated JSON reads a record with a constructor by a slower path: 685 bytes allocated per job worked with it, 581 without.</remarks>
 [JobType("count")]
 internal sealed class CountJob
 {
