@@ -47,6 +47,9 @@ public sealed class AdminTests(JobsServer server) : IClassFixture<JobsServer>
     [InlineData("""{"types":{"mail":{"rate":-1}}}""", "/settings/types/mail/rate")]
     [InlineData("""{"types":{"a b":{}}}""", "/settings/types/a b")]
     [InlineData("""{"keepTrackedMs":0}""", "/settings/keepTrackedMs")]
+    [InlineData("""{"types":{"":{"breakAfter":5}}}""", "/settings/types//breakAfter")]
+    [InlineData("""{"types":{"":{"paused":true}}}""", "/settings/types//paused")]
+    [InlineData("""{"maxDead":0}""", "/settings/maxDead")]
     [InlineData("""{"unknown":1}""", "/settings/unknown")]
     public async Task Bad_settings_are_refused_with_the_field_that_is_wrong(string settings, string pointer)
     {
@@ -199,7 +202,7 @@ public sealed class AdminTests(JobsServer server) : IClassFixture<JobsServer>
     {
         var queue = await server.QueueAsync("""
             {"weighted":true,"weights":[9,8,7,6,5,4,3,2],"maxAgeMs":5000,"deadOverflow":"dropOldest","retry":{"maxAttempts":3},"keepTrackedMs":60000,
-             "types":{"zebra":{"rate":0.1,"burst":3},"a":{"concurrency":2},"":{"breakAfter":5}}}
+             "types":{"zebra":{"rate":0.1,"burst":3},"a":{"concurrency":2},"":{"concurrency":50}}}
             """);
         var shown = JsonSerializer.Deserialize((await queue.GetAsync(""))["settings"], ApiJson.Default.JobQueueSettings)!;
         await using var redis = await RespConnection.ConnectAsync(new RespOptions { Url = server.Running.Redis.Url }, Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance, CancellationToken);

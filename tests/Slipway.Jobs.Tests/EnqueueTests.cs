@@ -117,7 +117,9 @@ public sealed class EnqueueTests(JobsServer server) : IClassFixture<JobsServer>
         var (status, problem, _) = await queue.RefusedAsync("POST", "/jobs", $$"""{"type":"t","payload":"{{new string('x', 256 * 1024)}}"}""");
         status.ShouldBe(400);
         problem["errors"]![0]!.Text("pointer").ShouldBe("/payload");
-        (await queue.RefusedAsync("POST", "/jobs", $$"""{"type":"t","payload":"{{new string('x', 1024 * 1024)}}"}""")).Status.ShouldBe(413);
+        var refused = await queue.RefusedAsync("POST", "/jobs", $$"""{"type":"t","payload":"{{new string('x', 1024 * 1024)}}"}""");
+        refused.Status.ShouldBe(413);
+        refused.Response.Headers.ConnectionClose.ShouldBe(true, "the body was not read: the next request must not go over this connection");
     }
 
     [Fact]

@@ -13,7 +13,7 @@ internal static class SettingsMapping
     private const int MostTypes = 32;
 
     /// <summary>A year: beyond it a time is a mistake in its unit.</summary>
-    private static readonly long LongestMs = (long)TimeSpan.FromDays(366).TotalMilliseconds;
+    private static readonly long LongestMs = (long)TimeSpan.FromDays(365).TotalMilliseconds;
 
     public static JobQueueSettings Default(JobsOptions options)
     {
@@ -70,7 +70,7 @@ internal static class SettingsMapping
         faults.Require(change.MaxBytes is null || (change.MaxBytes >= 1024 && change.MaxBytes <= options.MaxBytes), "/settings/maxBytes", $"must be 1024 to {options.MaxBytes} here");
         Time(change.MaxAgeMs, 0, "/settings/maxAgeMs");
         faults.Require(change.MaxLostLeases is null or (>= 1 and <= 100), "/settings/maxLostLeases", "must be 1 to 100");
-        faults.Require(change.MaxDead is null || (change.MaxDead >= 0 && change.MaxDead <= options.MaxJobs), "/settings/maxDead", $"must be 0 to {options.MaxJobs} here");
+        faults.Require(change.MaxDead is null || (change.MaxDead >= 1 && change.MaxDead <= options.MaxJobs), "/settings/maxDead", $"must be 1 to {options.MaxJobs} here");
         faults.Require(change.DeadOverflow is null or "pause" or "dropOldest", "/settings/deadOverflow", "must be pause or dropOldest");
         if (change.Retry is { } retry)
         {
@@ -91,6 +91,8 @@ internal static class SettingsMapping
                 faults.Require(limits.Burst is >= 0 and <= 1e9, at + "/burst", "must be 0 (one second's worth) to 1000000000");
                 faults.Require(limits.BreakAfter is >= 0 and <= 1_000_000, at + "/breakAfter", "must be 0 (no breaker) to 1000000");
                 Time(limits.BreakForMs, 1, at + "/breakForMs");
+                faults.Require(type.Length > 0 || !limits.Paused, at + "/paused", "is settings.paused for the whole queue");
+                faults.Require(type.Length > 0 || limits.BreakAfter == 0, at + "/breakAfter", "must be 0 for the whole queue: circuits are those of job types");
             }
         }
 

@@ -120,6 +120,12 @@ internal sealed partial class ProblemAnswers(RequestDelegate next, ILogger<Probl
             }
         }
 
+        if (problem.Status == StatusCodes.Status413PayloadTooLarge)
+        {
+            // The rest of the body is not read to its end: Kestrel cuts the connection, and a client that did not know would lose its next request.
+            http.Response.Headers.Connection = "close";
+        }
+
         http.Response.Headers.ContentSecurityPolicy = "default-src 'none'; frame-ancestors 'none'";
         try
         {
