@@ -15,14 +15,14 @@ internal sealed record EnqueueReport(long Added, long Duplicates, long Refused)
 {
     public EnqueueReport And(EnqueuedJobs answer)
     {
-        var duplicates = answer.Jobs.Count(job => job.Outcome.StartsWith("duplicate", StringComparison.Ordinal));
+        var duplicates = answer.Jobs.Count(job => job.Outcome == "duplicate");
         return new EnqueueReport(Added + answer.Added, Duplicates + duplicates, Refused + answer.Jobs.Count - answer.Added - duplicates);
     }
 
     public string Words =>
         $"{Figures.Count(Added, "job")} added"
         + (Duplicates > 0 ? $", {Figures.Count(Duplicates)} there already" : "")
-        + (Refused > 0 ? $", {Figures.Count(Refused)} refused (batch closed, or a predecessor failed)" : "");
+        + (Refused > 0 ? $", {Figures.Count(Refused)} refused (batch closed, or a predecessor dead or not known)" : "");
 }
 
 /// <summary><c>slipway jobs enqueue QUEUE [PAYLOAD]</c>: one job; or many, one a line.</summary>
@@ -62,7 +62,7 @@ internal sealed class EnqueueJobs : JobVerb
         priority = Number("--priority", "N", "0 is first, 7 last; 3 unless given", least: 0, most: 7);
         delay = Duration("--delay", "Not before so much time has passed", TimeSpan.Zero, Year);
         at = Text("--at", "TIME", "Not before this moment, such as 2027-01-31T08:00:00Z");
-        unique = Text("--unique", "KEY", "While a job with this key waits, runs or is dead, add no second one");
+        unique = Text("--unique", "KEY", "While a job with this key waits or runs, add no second one");
         uniqueFor = Duration("--unique-for", "The key stays taken so long after the job completed", TimeSpan.Zero, Year);
         cost = Number("--cost", "N", "What it takes from a rate limit", least: 1, most: 255);
         attempts = Number("--attempts", "N", "Runs in all; the queue's policy unless given", least: 1, most: 255);
@@ -133,13 +133,8 @@ internal sealed class EnqueueJobs : JobVerb
             case "duplicate":
                 run.Done("there already: that is the job that holds the key");
                 return ExitCodes.Ok;
-            case "duplicateOfDead":
-                throw new CliFailure(ExitCodes.Conflict, "duplicate_of_dead", $"a dead letter holds the key {run.Get(unique)}")
-                {
-                    Try = [$"slipway jobs dead list {org}/{name}", $"slipway jobs redrive {org}/{name} --id ID"],
-                };
             default:
-                throw new CliFailure(ExitCodes.Conflict, added.Outcome, added.Outcome == "batchClosed" ? "the batch is closed" : "a job it was to wait for failed");
+                throw new CliFailure(ExitCodes.Conflict, added.Outcome, added.Outcome == "batchClosed" ? "the batch is closed, or not known" : "a job it was to wait for is dead, cancelled or not known");
         }
     }
 

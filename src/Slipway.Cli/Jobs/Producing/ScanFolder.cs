@@ -57,7 +57,7 @@ internal sealed class ScanFolder : JobVerb
     }
 
     public override string Remarks =>
-        "The payload is {\"path\":…,\"size\":…,\"mtime\":…}. Path, size and time of change make the job's unique key: a second scan adds nothing, a changed file is a new job.\n"
+        "The payload is {\"path\":…,\"size\":…,\"mtime\":…}. Path, size and time of change make the job's unique key: a second scan adds nothing. A changed file is a new job, and so is one whose job failed for good.\n"
         + "Patterns: * and ? within a name, ** over folders, [a-z], {csv,tsv}. One without / fits a name in any folder.";
 
     public override IReadOnlyList<string> Examples =>

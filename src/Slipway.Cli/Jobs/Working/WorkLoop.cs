@@ -187,7 +187,7 @@ internal sealed class WorkLoop(WorkOptions options, SlipwayClient client, IJobRu
         held[block.Id] = holding;
         for (var index = 0; index < block.Jobs.Count; index++)
         {
-            _ = RunAsync(holding, index, cancelled.Contains(block.Jobs[index].Id), now);
+            _ = RunAsync(holding, index, block.Jobs[index].CancelRequested || cancelled.Contains(block.Jobs[index].Id), now);
         }
     }
 
