@@ -100,8 +100,12 @@ internal sealed class WorkReport(Invocation run, bool verbose) : IDisposable
             var mark = kind switch { "completed" => style.Green("✓"), "cancelled" or "released" => style.Yellow("–"), _ => style.Red("✗") };
             var word = kind switch { "retry" => $"again in {Figures.Duration(outcome!.RetryAfter ?? TimeSpan.Zero)}", "lost" => "lease lost: others have it", _ => kind };
             var why = outcome?.Reason is { Length: > 0 } reason ? $" {style.Bold(Printable.Text(reason))}" : "";
-            var error = outcome?.Error is { Length: > 0 } text && text != outcome.Reason ? $"  {style.Dim(Printable.Text(LastLine(text)))}" : "";
-            Line($"{mark} {style.Dim(job.Job.Id.ToString())} {Printable.Text(job.Job.Type)} run {job.Job.Attempt}  {word}{why}  {Figures.Duration(took)}{error}");
+            var line = $"{job.Job.Id} {Printable.Text(job.Job.Type)} run {job.Job.Attempt}  {word}{(outcome?.Reason is { Length: > 0 } plain ? " " + Printable.Text(plain) : "")}  {Figures.Duration(took)}";
+            var error = outcome?.Error is { Length: > 0 } text && text != outcome.Reason ? Printable.Text(LastLine(text.TrimEnd())) : "";
+            // On a terminal a failure is a line; all of the error is with the dead letter, and in --json.
+            var room = live ? Math.Max(20, run.Environment.Width() - line.Length - 5) : int.MaxValue;
+            error = error.Length <= room ? error : string.Concat(error.AsSpan(0, room - 1), "…");
+            Line($"{mark} {style.Dim(job.Job.Id.ToString())} {Printable.Text(job.Job.Type)} run {job.Job.Attempt}  {word}{why}  {Figures.Duration(took)}{(error.Length > 0 ? "  " + style.Dim(error) : "")}");
         }
 
         Interlocked.Exchange(ref nextEnd, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
@@ -158,7 +162,7 @@ internal sealed class WorkReport(Invocation run, bool verbose) : IDisposable
     {
         stopping = true;
         Emit(new WorkEvent(Now, "stopping"));
-        Say(atOnce ? "stopping now; what runs is given back" : $"stopping when {Figures.Count(Math.Max(0, atWork), "running job")} {(atWork == 1 ? "has" : "have")} ended; again: at once");
+        Say(atOnce ? "stopping now; what runs is given back" : Volatile.Read(ref atWork) <= 0 ? "stopping" : $"stopping when {Figures.Count(atWork, "running job")} {(atWork == 1 ? "has" : "have")} ended; again: at once");
     }
 
     public void Stopped()
