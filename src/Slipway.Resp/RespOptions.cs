@@ -31,6 +31,13 @@ public sealed record RespOptions
     /// <summary>An idle connection is probed this often: finds half-open ones, on which no push would ever arrive.</summary>
     public TimeSpan PingInterval { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// A connection on which nothing was heard for so long, although answers are due, is given up: idempotent commands go again on another,
+    /// the rest fails in doubt. 3 s: longer than Redis itself holds writes back for a running fsync (2 s), and short enough that half-open
+    /// connections are found within 5 s by whoever asks something each second or two.
+    /// </summary>
+    public TimeSpan SilenceTimeout { get; init; } = TimeSpan.FromSeconds(3);
+
     /// <summary>First pause before a reconnect; doubles up to <see cref="MaxReconnectDelay"/>; each pause is a random 50–100 % of it.</summary>
     public TimeSpan MinReconnectDelay { get; init; } = TimeSpan.FromMilliseconds(50);
 

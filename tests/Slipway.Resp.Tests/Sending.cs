@@ -123,6 +123,19 @@ public sealed class Sending : IDisposable
     }
 
     [Fact]
+    public async Task What_waits_on_a_half_open_connection_goes_again_on_another_long_before_it_times_out()
+    {
+        await using RespConnection connection = await ConnectAsync(server.Options with { CommandTimeout = TimeSpan.FromSeconds(60), SilenceTimeout = TimeSpan.FromMilliseconds(50) });
+        Task<RespValue> asked = connection.SendAsync(RespCommand.Of("GET", "k") with { Idempotent = true }, Token).AsTask();
+        (await peer!.ReadAsync(Token)).ShouldBe("GET k");
+
+        using FakePeer next = await server.AcceptReadyAsync(Token);
+        await next.ExpectAsync("GET k", "+v\r\n", Token);
+
+        (await asked).AsString().ShouldBe("v");
+    }
+
+    [Fact]
     public async Task A_cancelled_command_that_was_sent_leaves_its_answer_to_nobody()
     {
         await using RespConnection connection = await ConnectAsync(server.Options);

@@ -62,6 +62,9 @@ internal sealed record Account
         return null;
     }
 
+    /// <summary>From a moment to the next successful end of a run; zero when there was none.</summary>
+    public TimeSpan NextEnd(long from) => FirstAt(from) is var next && next < Ends.Count ? TimeSpan.FromSeconds(Moments.Seconds(Ends[next] - from)) : TimeSpan.Zero;
+
     private int CountBetween(long from, long to) => FirstAt(to) - FirstAt(from);
 
     private int FirstAt(long moment)

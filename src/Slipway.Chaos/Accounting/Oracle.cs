@@ -115,6 +115,13 @@ internal static class Oracle
         public void Add((RunRecord Run, RunLog Log) before, (RunRecord Run, RunLog Log) again)
         {
             Count++;
+            if (again.Run.Token < before.Run.Token && again.Log.Interrupted.Any(at => at < again.Run.Start))
+            {
+                // The woken one, on a lease that was lost while it slept; the other one had the job meanwhile.
+                UnderWay++;
+                return;
+            }
+
             // The first interruption that this run did not outlive by long.
             long cut = before.Log.Interrupted.Where(at => at >= before.Run.Start).DefaultIfEmpty(-1).First();
             if (cut < 0)

@@ -83,14 +83,15 @@ internal sealed partial class GuardedProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Resident memory in bytes; 0 when it is gone.</summary>
-    public long ResidentBytes()
+    /// <summary>Memory of its own in bytes, without mapped files such as our records; 0 when it is gone.</summary>
+    public long PrivateBytes()
     {
         try
         {
-            return long.Parse(File.ReadAllText($"/proc/{ProcessId}/statm").Split(' ')[1], CultureInfo.InvariantCulture) * Environment.SystemPageSize;
+            string line = File.ReadLines($"/proc/{ProcessId}/status").First(line => line.StartsWith("RssAnon:", StringComparison.Ordinal));
+            return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2], CultureInfo.InvariantCulture) * 1024;
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or InvalidOperationException)
         {
             return 0;
         }

@@ -28,6 +28,7 @@ internal sealed class Stage : IAsyncDisposable
     private readonly List<string> notes = [];
     private long sequence;
     private int names;
+    private int started;
 
     public Stage(ChaosOptions options, int seed, Action<string> progress, CancellationToken cancellationToken)
     {
@@ -135,7 +136,7 @@ internal sealed class Stage : IAsyncDisposable
 
     public async Task<WorkerProcess> StartWorkerAsync(string url, Func<WorkerSettings, WorkerSettings>? with = null, IReadOnlyDictionary<string, string>? environment = null)
     {
-        string name = $"w{workers.Count + 1}";
+        string name = $"w{++started}";
         var plain = new WorkerSettings { Url = url, Queue = QueueName, Log = NewFile($"{name}.runs"), LeaseMilliseconds = LeaseMilliseconds };
         WorkerProcess worker = Own(await WorkerProcess.StartAsync(name, with?.Invoke(plain) ?? plain, NewFile($"{name}.log"), environment, Token));
         workers.Add(worker);
@@ -145,8 +146,8 @@ internal sealed class Stage : IAsyncDisposable
     /// <summary>So many at once, and waits until all are at work.</summary>
     public async Task StartWorkersAsync(int count, string url, Func<WorkerSettings, WorkerSettings>? with = null)
     {
-        WorkerProcess[] started = await Task.WhenAll(Enumerable.Range(0, count).Select(_ => StartWorkerAsync(url, with)));
-        await Task.WhenAll(started.Select(worker => worker.ReadyAsync(Token)));
+        WorkerProcess[] all = await Task.WhenAll(Enumerable.Range(0, count).Select(_ => StartWorkerAsync(url, with)));
+        await Task.WhenAll(all.Select(worker => worker.ReadyAsync(Token)));
     }
 
     public async Task<ProducerProcess> StartProducerAsync(string url, Func<ProducerSettings, ProducerSettings>? with = null)
@@ -219,6 +220,24 @@ internal sealed class Stage : IAsyncDisposable
     }
 
     public long Executions => workers.Sum(worker => (long)worker.Log.Count) + hosts.Sum(host => (long)host.Log.Count);
+
+    public bool HasRun(ulong id)
+    {
+        foreach ((_, RecordFile<RunRecord> log) in hosts)
+        {
+            // From the end: whoever asks waits for a late one.
+            ReadOnlySpan<RunRecord> records = log.Records;
+            for (int i = records.Length - 1; i >= 0; i--)
+            {
+                if (records[i].Id == id)
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
 
     public IEnumerable<RunLog> RunLogs => workers.Select(worker => worker.Runs).Concat(hosts.Select(host => new RunLog(host.Name, host.Log.Records.ToArray(), [])));
 

@@ -15,5 +15,15 @@ public sealed record BrokerOptions
     /// <summary>Settings of a queue that nobody configured yet.</summary>
     public QueueSettings Initial { get; init; } = new();
 
+    /// <summary>Opens the queue also on a Redis that may evict its jobs when it is full (maxmemory-policy allkeys-…). Never for work that matters.</summary>
+    public bool AllowEviction { get; init; }
+
     public TimeProvider Time { get; init; } = TimeProvider.System;
+}
+
+/// <summary>Redis is configured to forget keys when it is full: jobs would vanish without a trace. Set <c>maxmemory-policy noeviction</c>.</summary>
+public sealed class EvictionException(string policy)
+    : Exception($"Redis may evict jobs: its maxmemory-policy is {policy}. Set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in redis.conf), or allow it with AllowEviction.")
+{
+    public string Policy => policy;
 }

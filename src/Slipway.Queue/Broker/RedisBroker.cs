@@ -29,6 +29,7 @@ public sealed partial class RedisBroker : IQueueBroker, IQueueAdmin
     /// <summary>The queue <paramref name="queue"/>; nothing is sent until it is used. It is made with <see cref="BrokerOptions.Initial"/> when nobody made it before.</summary>
     /// <param name="redis">Shared with others; stays the caller's.</param>
     /// <param name="queue">1–64 printable ASCII characters without blanks and braces.</param>
+    /// <exception cref="EvictionException">Redis may evict jobs, and <see cref="BrokerOptions.AllowEviction"/> is not set.</exception>
     /// <param name="options">This process's view of it.</param>
     public RedisBroker(IRespClient redis, string queue, BrokerOptions options)
     {
@@ -57,9 +58,25 @@ public sealed partial class RedisBroker : IQueueBroker, IQueueAdmin
     /// <summary>As the constructor, and reaches the queue once, so that a wrong address or password shows now.</summary>
     public static async Task<RedisBroker> OpenAsync(IRespClient redis, string queue, BrokerOptions options, CancellationToken cancellationToken)
     {
+        if (!options.AllowEviction)
+        {
+            await MustNotEvictAsync(redis, cancellationToken).ConfigureAwait(false);
+        }
+
         var broker = new RedisBroker(redis, queue, options);
         await broker.LoadSettingsAsync(cancellationToken).ConfigureAwait(false);
         return broker;
+    }
+
+    /// <summary>INFO, because CONFIG is forbidden at many who run Redis for others. The volatile policies spare keys without a time to live, as ours are.</summary>
+    private static async Task MustNotEvictAsync(IRespClient redis, CancellationToken cancellationToken)
+    {
+        RespValue info = await redis.SendAsync(RespCommand.Of("INFO", "memory") with { Idempotent = true }, cancellationToken).ConfigureAwait(false);
+        string? policy = info.AsString().Split('\n').FirstOrDefault(line => line.StartsWith("maxmemory_policy:", StringComparison.Ordinal))?.Trim()["maxmemory_policy:".Length..];
+        if (policy?.StartsWith("allkeys-", StringComparison.Ordinal) is true)
+        {
+            throw new EvictionException(policy);
+        }
     }
 
     /// <summary>Stops listening. The connection belongs to whoever made it.</summary>

@@ -1,8 +1,23 @@
 -- An entry: 1 format, 2 flags, 3 level, 4 failed runs, 5 lost leases, 6 cost, 7 length of type, 8-23 id, 24.. type, then as flagged
 -- 1 unique key (length, key, 4 bytes seconds it stays taken), 2 batch (16), … payload. See JobEntry.cs.
 local UNIQUE, BATCH, TRACKED, ASIDE = 1, 2, 4, 8
+-- As strict as JobEntry.Read: an error half-way through a script would leave half of its work behind, again at each repetition.
 local function readable(entry)
-  return #entry > 23 and string.byte(entry, 1) == 1
+  local format, flags, _, _, _, _, type = string.byte(entry, 1, 7)
+  if #entry < 24 or format ~= 1 or type == 0 then
+    return false
+  end
+  local least = 23 + type
+  if flags ~= 0 then
+    if flags > 63 then
+      return false
+    end
+    if bit.band(flags, 1) ~= 0 then
+      least = least + 5 + (string.byte(entry, least + 1) or 0)
+    end
+    least = least + (bit.band(flags, 2) ~= 0 and 16 or 0) + (bit.band(flags, 16) ~= 0 and 5 or 0) + (bit.band(flags, 32) ~= 0 and 25 or 0)
+  end
+  return #entry >= least
 end
 local function id_of(entry)
   return string.sub(entry, 8, 23)
