@@ -47,9 +47,11 @@ using PosixSignalRegistration onInterrupt = PosixSignalRegistration.Create(Posix
 using PosixSignalRegistration onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 try
 {
-    ChaosResult result = await ChaosRun.RunAsync(options, Console.Out, interrupted.Token);
+    // JSON on the standard output leaves the words to the other one.
+    TextWriter words = options.JsonFile == "-" ? Console.Error : Console.Out;
+    ChaosResult result = await ChaosRun.RunAsync(options, words, interrupted.Token);
     await ReportFiles.WriteAsync(options, result, CancellationToken.None);
-    Console.WriteLine($"\n{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed ({result.Seconds:0} s, seed {result.Seed})");
+    await words.WriteLineAsync($"\n{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed ({result.Seconds:0} s, seed {result.Seed})");
     return result.Passed ? 0 : 1;
 }
 catch (OperationCanceledException) when (interrupted.IsCancellationRequested)

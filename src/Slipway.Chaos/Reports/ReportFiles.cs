@@ -12,7 +12,8 @@ internal static class ReportFiles
     {
         if (options.JsonFile is { } json)
         {
-            await File.WriteAllTextAsync(json, JsonSerializer.Serialize(result, ReportJson.Default.ChaosResult) + "\n", cancellationToken);
+            string text = JsonSerializer.Serialize(result, ReportJson.Default.ChaosResult) + "\n";
+            await (json == "-" ? Console.Out.WriteAsync(text) : File.WriteAllTextAsync(json, text, cancellationToken));
         }
 
         if (options.ReportFile is { } report)

@@ -50,6 +50,22 @@ internal sealed class WorkerProcess(string name, WorkerSettings settings, Guarde
 
     public RunLog Runs => new(name, log.Records.ToArray(), [.. interrupted]);
 
+    /// <summary>Runs that have begun and not ended, among the latest thousand.</summary>
+    public int UnderWay
+    {
+        get
+        {
+            int count = 0;
+            ReadOnlySpan<RunRecord> runs = log.Records;
+            foreach (RunRecord run in runs[Math.Max(0, runs.Length - 1000)..])
+            {
+                count += run.Outcome is RunOutcome.Started ? 1 : 0;
+            }
+
+            return count;
+        }
+    }
+
     public static async Task<WorkerProcess> StartAsync(
         string name, WorkerSettings settings, string output, IReadOnlyDictionary<string, string>? environment, CancellationToken cancellationToken)
     {

@@ -12,7 +12,7 @@ internal sealed record ChaosOptions
           --quick              the quick half, with shorter faults: below 90 s
           --seconds N          length of the soak F26 (600; 10 with --quick)
           --jobs N             jobs of MILLION (1000000)
-          --json FILE          results for programs
+          --json FILE          results for programs; - prints them
           --report FILE        results for people, in Markdown
           --redis-server PATH  the program to start (redis-server or valkey-server)
           --seed N             seed of all random choices; printed, so that a run can be repeated

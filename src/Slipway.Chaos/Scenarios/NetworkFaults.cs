@@ -46,7 +46,7 @@ internal static class NetworkFaults
         long from = Moments.Now;
         var cuts = new List<long>();
         int reset = 0;
-        for (int i = 0; i < stage.Either(20, 5); i++)
+        for (int i = 0; i < stage.Either(20, 4); i++)
         {
             cuts.Add(Moments.Now);
             reset += proxy.Reset();
@@ -81,7 +81,7 @@ internal static class NetworkFaults
         await stage.StartProducerAsync(proxy.Url, p => p with { Rate = 1_000, Kind = WorkKind.Wait, Microseconds = 3_000, Block = 50 });
         RedisBroker broker = await stage.OpenAsync(redis.Url);
         await stage.PauseAsync(1);
-        int times = stage.Either(20, 6);
+        int times = stage.Either(20, 4);
         long lost = 0;
         for (int i = 0; i < times; i++)
         {

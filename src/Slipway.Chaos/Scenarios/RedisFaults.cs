@@ -60,7 +60,7 @@ internal static class RedisFaults
             await stage.PauseAsync(0.3);
             await redis.RestartAsync(stage.Token);
             ups.Add(Moments.Now);
-            await stage.PauseAsync(3);
+            await stage.PauseAsync(stage.Either(3.0, 1.5));
         }
 
         Account account = await stage.SettleAsync(redis, new Bounds());
@@ -148,7 +148,7 @@ internal static class RedisFaults
 
     private static async Task KilledAsync(Stage stage, AppendMode mode)
     {
-        int kills = stage.Either(20, 4);
+        int kills = stage.Either(20, 3);
         PrivateRedis redis = await stage.StartRedisAsync(mode);
         await stage.StartWorkersAsync(2, redis.Url);
         await stage.StartProducerAsync(redis.Url, p => p with { Rate = stage.Either(30_000, 3_000) });

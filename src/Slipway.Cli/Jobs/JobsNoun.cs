@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Slipway.Cli.Jobs.Benching;
+using Slipway.Cli.Jobs.Chaos;
 using Slipway.Cli.Jobs.DeadLetters;
 using Slipway.Cli.Jobs.Producing;
 using Slipway.Cli.Jobs.Queues;
@@ -33,5 +34,6 @@ internal sealed class JobsNoun : Command
         Add(new PurgeDeadLetters());
         Add(new Noun("cron", "Schedules that enqueue jobs", new CronList(), new CronSet(), new CronDelete()));
         Add(new BenchQueue());
+        Add(new RunChaos());
     }
 }

@@ -182,4 +182,31 @@ public abstract class Transitions(RedisFleet fleet, RedisKind kind) : BrokerTest
         await Queue.SettleAsync(block.Id, [new JobEnd(0, JobEndKind.Completed), new JobEnd(1, JobEndKind.Dead, Reason: "damaged"), new JobEnd(2, JobEndKind.Dead, Reason: "damaged")], Token);
         (await Queue.StatsAsync(Token)).DeadReasons["damaged"].ShouldBe(2);
     }
+
+    [Fact]
+    public async Task An_entry_that_is_cut_off_is_buried_once_and_closes_its_block()
+    {
+        // Flagged with a unique key of 200 characters that is not there; with flags of a later version; without its batch.
+        byte[][] cut =
+        [
+            [1, 1, 3, 0, 0, 1, 4, .. new byte[16], .. "work"u8, 200],
+            [1, 0x80, 3, 0, 0, 1, 4, .. new byte[16], .. "work"u8, 1, 2, 3],
+            [1, 2, 3, 0, 0, 1, 4, .. new byte[16], .. "work"u8, 1, 2, 3],
+            [1, 0, 3, 0, 0, 1, 90, .. new byte[16], .. "work"u8],
+        ];
+        foreach (byte[] entry in cut)
+        {
+            await SendAsync("LPUSH", Key("ready:3"), entry);
+            await SendAsync("HINCRBY", Key("meta"), "live", 1);
+            await SendAsync("HINCRBY", Key("meta"), "bytes", entry.Length);
+            await SendAsync("HSET", Key("meta"), "levels", 8);
+        }
+
+        JobBlock block = await LeaseAsync(10);
+        block.Jobs.ShouldAllBe(job => job.Damage != null);
+        (await Queue.SettleAsync(block.Id, [.. Enumerable.Range(0, cut.Length).Select(i => new JobEnd(i, JobEndKind.Dead, Reason: "damaged"))], Token)).ShouldBeTrue();
+
+        (await Queue.StatsAsync(Token)).ShouldSatisfyAllConditions(stats => stats.Dead.ShouldBe(cut.Length), stats => stats.Leased.ShouldBe(0));
+        await ShouldBeEmptyAsync();
+    }
 }
