@@ -122,7 +122,7 @@ internal static class LoadFaults
     /// <summary>F18: more dead letters than are kept.</summary>
     public static async Task DeadOverflowAsync(Stage stage)
     {
-        int poison = stage.Either(5_000, 2_000);
+        int poison = stage.Either(5_000, 4_000);
         foreach (DeadOverflow policy in (DeadOverflow[])[DeadOverflow.DropOldest, DeadOverflow.Pause])
         {
             var part = new Stage(stage.Options, stage.Options.Seed, stage.Say, stage.Token);
