@@ -97,9 +97,7 @@ for at = #ARGV - 5, 5, -6 do
       finish(entry, CANCELLED, error, '')
     else
       bad = bad + 1
-      if readable(entry) then
-        entry = with_byte(entry, 4, failures)
-      end
+      -- Its failed runs stay as they were: the letter tells of the run that it died of.
       die(entry, reason, error)
     end
   end
