@@ -227,7 +227,7 @@ public sealed partial class RedisBroker
     {
         RespArgument[] configureKeys =
         [
-            keys.Meta, keys.Leases, keys.Acked, keys.Limits,
+            keys.Meta, keys.Leases, keys.Acked, keys.Limits, keys.Dead,
             .. before.Lanes.Where(lane => !after.Lanes.ContainsKey(lane.Key)).Select(lane => keys.Held(lane.Value)),
         ];
         RespArgument[] arguments = [before.Version, after.Version, keys.Wake, .. after.Fields()];

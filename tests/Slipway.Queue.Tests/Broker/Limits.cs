@@ -225,6 +225,8 @@ public abstract class Limits(RedisFleet fleet, RedisKind kind) : BrokerTest(flee
         await Queue.SettleAsync(block.Id, [.. Enumerable.Range(0, 3).Select(i => new JobEnd(i, JobEndKind.Dead, Reason: "r"))], Token);
         (await FetchAsync(1)).Blocks.ShouldBeEmpty();
         (await Queue.StatsAsync(Token)).PausedWhy.ShouldBe("dead letters");
+        await Queue.ConfigureAsync(s => s with { MaxJobs = 500 }, Token);
+        (await FetchAsync(1)).Blocks.ShouldBeEmpty();
 
         (await Queue.PurgeDeadAsync(new DeadFilter(Ids: [(await Queue.DeadLettersAsync(new DeadFilter(), null, 1, Token))[0].Id]), null, Token)).ShouldBe(1);
         (await LeaseAsync()).Jobs.Count.ShouldBe(1);
