@@ -31,7 +31,7 @@ internal static class ReportFiles
         var text = new StringBuilder();
         text.AppendLine("# Chaos report");
         text.AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture, $"Made by `./slipway jobs chaos --report docs/chaos-report.md` ({result.Mode}) on {result.StartedAt:yyyy-MM-dd HH:mm} UTC in {result.Seconds:0} s: {result.Redis}, {result.Machine}; seed {result.Seed}.");
+        text.AppendLine(CultureInfo.InvariantCulture, $"Made by `./slipway jobs chaos {(result.Mode switch { "full" => "", "quick" => "--quick ", var some => $"--only {some} " })}--seed {result.Seed} --report docs/chaos-report.md` on {result.StartedAt:yyyy-MM-dd HH:mm} UTC in {result.Seconds:0} s: {result.Redis}, {result.Machine}.");
         text.AppendLine("What each scenario does, and what the columns mean, is in [chaos.md](chaos.md).");
         text.AppendLine();
         text.AppendLine(CultureInfo.InvariantCulture, $"**{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed.**");
