@@ -17,7 +17,7 @@ internal static class Soak
         PrivateRedis redis = await stage.StartRedisAsync();
         FaultProxy proxy = stage.StartProxy(redis);
         await stage.StartWorkersAsync(4, proxy.Url);
-        await stage.StartProducerAsync(proxy.Url, p => p with { Rate = Rate });
+        await stage.StartProducerAsync(proxy.Url, p => p with { Rate = Rate, Kind = WorkKind.Wait, Microseconds = 2_000 });
         GuardedProcess survivor = stage.Workers[0].Process, producer = stage.Producers[0].Process;
         var memory = new List<(double At, long Worker, long Producer, long Redis)>();
         int kills = 0, resets = 0;

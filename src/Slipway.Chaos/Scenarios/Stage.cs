@@ -23,7 +23,7 @@ internal sealed class Stage : IAsyncDisposable
     private readonly List<ProducerProcess> producers = [];
     private readonly List<(string Name, RecordFile<RunRecord> Log)> hosts = [];
     private readonly List<OfferRecord> offers = [];
-    private readonly Lock offersGate = new();
+    private readonly Lock gate = new();
     private readonly List<CheckResult> checks = [];
     private readonly List<string> notes = [];
     private long sequence;
@@ -113,11 +113,15 @@ internal sealed class Stage : IAsyncDisposable
     public T Own<T>(T one)
         where T : IAsyncDisposable
     {
-        opened.Add(one);
+        lock (gate)
+        {
+            opened.Add(one);
+        }
+
         return one;
     }
 
-    public string NewFile(string name) => Path.Combine(Folder, $"{++names:000}-{name}");
+    public string NewFile(string name) => Path.Combine(Folder, $"{Interlocked.Increment(ref names):000}-{name}");
 
     public async Task<PrivateRedis> StartRedisAsync(AppendMode mode = AppendMode.None, params string[] more) =>
         Own(await PrivateRedis.StartAsync(options.RedisProgram, Directory.CreateDirectory(NewFile("redis")).FullName, mode, more, Token));
@@ -136,10 +140,15 @@ internal sealed class Stage : IAsyncDisposable
 
     public async Task<WorkerProcess> StartWorkerAsync(string url, Func<WorkerSettings, WorkerSettings>? with = null, IReadOnlyDictionary<string, string>? environment = null)
     {
-        string name = $"w{++started}";
+        string name = $"w{Interlocked.Increment(ref started)}";
         var plain = new WorkerSettings { Url = url, Queue = QueueName, Log = NewFile($"{name}.runs"), LeaseMilliseconds = LeaseMilliseconds };
         WorkerProcess worker = Own(await WorkerProcess.StartAsync(name, with?.Invoke(plain) ?? plain, NewFile($"{name}.log"), environment, Token));
-        workers.Add(worker);
+        // Several start at once.
+        lock (gate)
+        {
+            workers.Add(worker);
+        }
+
         return worker;
     }
 
@@ -178,7 +187,7 @@ internal sealed class Stage : IAsyncDisposable
     {
         var record = default(OfferRecord);
         OfferRecords.Write(ref record, kind, id, 1);
-        lock (offersGate)
+        lock (gate)
         {
             offers.Add(record);
         }
@@ -245,7 +254,7 @@ internal sealed class Stage : IAsyncDisposable
     {
         get
         {
-            lock (offersGate)
+            lock (gate)
             {
                 return [.. offers, .. producers.SelectMany(producer => producer.Log.Records.ToArray())];
             }
