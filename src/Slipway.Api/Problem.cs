@@ -52,6 +52,7 @@ public static class ProblemCodes
     public const string SessionRequired = "session_required";
     public const string ScopeMissing = "scope_missing";
     public const string Forbidden = "forbidden";
+    public const string StageRefused = "stage_refused";
     public const string NotFound = "not_found";
     public const string Conflict = "conflict";
     public const string PreconditionFailed = "precondition_failed";

@@ -6,6 +6,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Slipway.Api;
+using Slipway.BuildCache;
 using Slipway.Data;
 using Slipway.Jobs;
 using Slipway.NixCache;
@@ -23,7 +24,7 @@ namespace Slipway.Server;
 /// <summary>Which parts the server is made of, on one screen.</summary>
 internal static class Composition
 {
-    public static IReadOnlyList<MigrationModule> Migrations { get; } = [TenancyFeature.TenancyMigrations, NixCacheFeature.NixCacheMigrations, JobsFeature.JobsMigrations];
+    public static IReadOnlyList<MigrationModule> Migrations { get; } = [TenancyFeature.TenancyMigrations, NixCacheFeature.NixCacheMigrations, JobsFeature.JobsMigrations, BuildCacheFeature.BuildCacheMigrations];
 
     public static WebApplication Compose(ServerConfiguration configuration, Foundations foundations, ILoggerFactory loggers, TimeProvider time)
     {
@@ -85,6 +86,12 @@ internal static class Composition
             MetricQueues = configuration.Metrics.Queues,
         });
 
+        services.AddBuildCache(new BuildCacheOptions
+        {
+            PublicUrl = configuration.Http.PublicUrl ?? new Uri($"http://{configuration.Http.Listen}"),
+            StoreFolder = Path.Combine(foundations.DataFolder.Path, "buildcache"),
+        });
+
         var app = builder.Build();
         app.UseSlipwayPipeline(configuration);
         app.MapHealth();
@@ -92,6 +99,7 @@ internal static class Composition
         app.MapTenancy();
         app.MapNixCache();
         app.MapJobs();
+        app.MapBuildCache();
         return app;
     }
 
