@@ -8,4 +8,7 @@ public sealed record ContentStoreOptions
     /// (its default max_wal_size) and usually lies on the same disk; a full store must not stop it.
     /// </summary>
     public long ReserveBytes { get; init; } = 1L << 30;
+
+    /// <summary>How often indexes are written, segments compacted and old blobs taken away: a minute of log is replayed in well under a second.</summary>
+    public TimeSpan Housekeeping { get; init; } = TimeSpan.FromMinutes(1);
 }

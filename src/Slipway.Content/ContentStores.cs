@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
+using Slipway.Native;
 
 namespace Slipway.Content;
 
@@ -44,10 +45,10 @@ public sealed partial class ContentStores : IAsyncDisposable
                         $"The store {storeId} is open at {open.Path} and can't be opened at {path} as well.");
             }
 
-            var disk = DiskContentStore.Open(storeId, path, time, out var swept);
-            Log.Opened(logger, storeId, path, swept);
-            var store = Compose(storeId, disk);
-            stores = new Dictionary<Guid, OpenStore>(stores) { [storeId] = new OpenStore(path, disk, store) };
+            var segments = await OpenSegmentsAsync(storeId, path, cancellationToken);
+            var store = new MeteredContentStore(new SpaceContentStore(segments.Store.Space(storeId), options.ReserveBytes), meter, storeId, time);
+            stores = new Dictionary<Guid, OpenStore>(stores) { [storeId] = new OpenStore(path, segments.Store, segments.Lock, store) };
+            Log.Opened(logger, storeId, path);
             return store;
         }
         finally
@@ -55,6 +56,12 @@ public sealed partial class ContentStores : IAsyncDisposable
             opening.Release();
         }
     }
+
+    /// <summary>The spaces of an open store.</summary>
+    /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
+    public SegmentStore Segments(Guid storeId) => stores.TryGetValue(storeId, out var open)
+        ? open.Segments
+        : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 
     /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
     public IContentStore Get(Guid storeId) => stores.TryGetValue(storeId, out var open)
@@ -71,7 +78,8 @@ public sealed partial class ContentStores : IAsyncDisposable
         disposed = true;
         foreach (var open in stores.Values)
         {
-            await open.Disk.DisposeAsync();
+            await open.Segments.DisposeAsync();
+            open.Lock.Dispose();
         }
 
         stores = new Dictionary<Guid, OpenStore>();
@@ -79,20 +87,57 @@ public sealed partial class ContentStores : IAsyncDisposable
         opening.Release();
     }
 
-    // Outermost first: what is counted is what callers see, refusals of the reserve included.
-    private MeteredContentStore Compose(Guid storeId, DiskContentStore disk) =>
-        new(
-            new ReserveContentStore(
-                disk,
-                options.ReserveBytes,
-                () => disk.FreeBytes),
-            meter, storeId, time);
+    private async Task<(SegmentStore Store, FileLock Lock)> OpenSegmentsAsync(Guid storeId, string path, CancellationToken cancellationToken)
+    {
+        var folderLock = StoreFolder.Take(storeId, path, out var isFirstLayout);
+        try
+        {
+            if (isFirstLayout)
+            {
+                // A move that was cut short begins anew.
+                foreach (var folder in (string[])["segments", "index", "large"])
+                {
+                    if (Directory.Exists(Path.Combine(path, folder)))
+                    {
+                        Directory.Delete(Path.Combine(path, folder), recursive: true);
+                    }
+                }
+            }
 
-    private sealed record OpenStore(string Path, DiskContentStore Disk, IContentStore Store);
+            var store = new SegmentStore(new DiskVolume(path), time, options.ReserveBytes, problem => Log.Problem(logger, storeId, problem));
+            store.Start(options.Housekeeping);
+            if (isFirstLayout)
+            {
+                await store.Loaded.WaitAsync(cancellationToken);
+                Log.Moving(logger, storeId);
+                await LayoutOne.MoveAsync(store, storeId, path, cancellationToken);
+            }
+
+            return (store, folderLock);
+        }
+        catch (Exception exception)
+        {
+            folderLock.Dispose();
+            if (exception is IOException or UnauthorizedAccessException)
+            {
+                throw DiskFailure.Translate(exception, $"The store at {path} can't be opened");
+            }
+
+            throw;
+        }
+    }
+
+    private sealed record OpenStore(string Path, SegmentStore Segments, FileLock Lock, IContentStore Store);
 
     private static partial class Log
     {
-        [LoggerMessage(1, LogLevel.Information, "Content store {StoreId} is open at {Path}; swept {Swept} unfinished uploads.")]
-        public static partial void Opened(ILogger logger, Guid storeId, string path, int swept);
+        [LoggerMessage(1, LogLevel.Information, "Content store {StoreId} is open at {Path}.")]
+        public static partial void Opened(ILogger logger, Guid storeId, string path);
+
+        [LoggerMessage(2, LogLevel.Warning, "Content store {StoreId}: {Problem}")]
+        public static partial void Problem(ILogger logger, Guid storeId, string problem);
+
+        [LoggerMessage(3, LogLevel.Information, "Content store {StoreId} has a file for every blob; moving them to segments, once.")]
+        public static partial void Moving(ILogger logger, Guid storeId);
     }
 }

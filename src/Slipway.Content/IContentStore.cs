@@ -79,6 +79,9 @@ public enum ContentFailure
     /// <summary>The disk (or its reserve) is used up. HTTP 507.</summary>
     StoreFull,
 
+    /// <summary>The owner's quota is used up, and nothing may be evicted. HTTP 507, gRPC RESOURCE_EXHAUSTED.</summary>
+    QuotaExhausted,
+
     /// <summary>The bytes are not those of the expected digest. The uploader's mistake.</summary>
     DigestMismatch,
 

@@ -68,6 +68,7 @@ internal sealed class MeteredContentStore : IContentStore
     private void CountUpload(ContentFailure failure) => CountUpload(failure switch
     {
         ContentFailure.StoreFull => "store_full",
+        ContentFailure.QuotaExhausted => "quota_exhausted",
         ContentFailure.DigestMismatch => "digest_mismatch",
         ContentFailure.Unavailable => "unavailable",
         _ => throw new UnreachableException(),

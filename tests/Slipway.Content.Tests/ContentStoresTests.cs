@@ -61,7 +61,8 @@ public sealed class ContentStoresTests : IAsyncDisposable
         var refusal = await Should.ThrowAsync<ContentStoreException>(() => folder.OpenAsync());
 
         refusal.Message.ShouldContain("not that of store");
-        File.Exists(folder.PathOf(digest)).ShouldBeTrue();
+        File.WriteAllText(Path.Combine(folder.Path, "store"), identity);
+        (await (await folder.OpenAsync()).GetAsync(digest)).ShouldBe(Bytes(10));
     }
 
     [Fact]

@@ -20,7 +20,7 @@ internal sealed class Folder : IAsyncDisposable
 
     public string[] Uploads => Directory.GetFiles(System.IO.Path.Combine(Path, "uploads"));
 
-    public string PathOf(Digest digest) => System.IO.Path.Combine(Path, "blobs", digest.ToString()[..2], digest.ToString());
+    public SegmentStore Segments => stores!.Segments(StoreId);
 
     /// <summary>Opens the store as a process that starts now would: the one opened before is as dead as after kill -9.</summary>
     public async Task<IContentStore> OpenAsync(long reserveBytes = 0)
@@ -31,7 +31,9 @@ internal sealed class Folder : IAsyncDisposable
         }
 
         stores = new ContentStores(new ContentStoreOptions { ReserveBytes = reserveBytes }, Time, NullLogger<ContentStores>.Instance);
-        return await stores.OpenAsync(StoreId, Path, TestContext.Current.CancellationToken);
+        var store = await stores.OpenAsync(StoreId, Path, TestContext.Current.CancellationToken);
+        await Segments.Loaded;
+        return store;
     }
 
     public async ValueTask DisposeAsync()
@@ -87,5 +89,20 @@ internal static class Uploading
 
         read.ShouldBe(bytes.Length);
         return bytes;
+    }
+}
+
+internal static class Rot
+{
+    /// <summary>Changes one byte of a blob on the disk.</summary>
+    public static async Task FlipAsync(IContentStore store, Digest digest)
+    {
+        await using var reader = (await store.OpenAsync(digest, TestContext.Current.CancellationToken)).ShouldNotBeNull();
+        var place = reader.File.ShouldNotBeNull();
+        using var file = File.OpenHandle(place.Path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        var bytes = new byte[1];
+        RandomAccess.Read(file, bytes, place.Offset + (reader.Length / 2));
+        bytes[0] ^= 0x40;
+        RandomAccess.Write(file, bytes, place.Offset + (reader.Length / 2));
     }
 }

@@ -69,10 +69,9 @@ public sealed class FullDiskTests
     [Fact]
     public async Task Upload_of_unknown_size_is_stopped_when_it_reaches_the_reserve()
     {
-        await using var folder = new Folder();
-        var disk = await folder.OpenAsync();
-        var free = 100L << 20;
-        var store = new ReserveContentStore(disk, 50L << 20, () => free);
+        var volume = new CrashingVolume { FreeBytes = 100L << 20 };
+        await using var segments = volume.OpenStore(reserveBytes: 50L << 20);
+        var store = new SpaceContentStore(segments.Space(Guid.NewGuid()), 50L << 20);
         await using var upload = await store.BeginUploadAsync(null, CancellationToken);
         var megabyte = Bytes(1 << 20);
 
@@ -81,7 +80,7 @@ public sealed class FullDiskTests
             for (var written = 0; written < 100; written++)
             {
                 await upload.WriteAsync(megabyte, CancellationToken);
-                free -= megabyte.Length;
+                volume.FreeBytes -= megabyte.Length;
             }
         });
 

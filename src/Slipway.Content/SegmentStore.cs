@@ -1,0 +1,306 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Slipway.Content;
+
+/// <summary>
+/// A folder of segments and large files, divided into spaces. README.md beside this file has the layout and the crash rules.
+/// </summary>
+/// <remarks>Serves as soon as it is opened: while the indexes are being loaded everything is "missing", which is always a safe answer, and puts wait.</remarks>
+public sealed class SegmentStore : IAsyncDisposable
+{
+    /// <summary>How many bytes are written before the free space is asked for again. Asking takes 2 µs.</summary>
+    private const long CheckRoomEvery = 16L << 20;
+
+    /// <summary>How long the bytes of an upload that can be resumed are kept over a restart.</summary>
+    private static readonly TimeSpan ResumableFor = TimeSpan.FromDays(1);
+
+    private readonly IVolume volume;
+    private readonly TimeProvider time;
+    private readonly long reserveBytes;
+    private readonly Action<string> report;
+    private readonly SyncThreads threads = new();
+    private readonly ConcurrentDictionary<Guid, ContentSpace> spaces = new();
+
+    // By number, in blocks, so that a read finds its segment with two array look-ups. Numbers are never used twice.
+    private readonly Lock segmentsLock = new();
+    private Segment?[]?[] segments = new Segment?[]?[16];
+    private readonly TaskCompletionSource loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource stopping = new();
+    private Task maintenance = Task.CompletedTask;
+    private uint nextSegment = 1;
+    private long nextFile = 1;
+    private long lastUpload;
+    private long freeBytes;
+    private long sinceCheck = CheckRoomEvery;
+
+    internal SegmentStore(IVolume volume, TimeProvider time, long reserveBytes, Action<string> report)
+    {
+        this.volume = volume;
+        this.time = time;
+        this.reserveBytes = reserveBytes;
+        this.report = report;
+    }
+
+    /// <summary>Completes when every blob that was here before can be found.</summary>
+    public Task Loaded => loaded.Task;
+
+    public bool IsLoaded => loaded.Task.IsCompletedSuccessfully;
+
+    /// <summary>The spaces that have anything, or were asked for.</summary>
+    public IReadOnlyCollection<ContentSpace> Spaces => [.. spaces.Values];
+
+    internal IVolume Volume => volume;
+
+    internal uint NextSegmentNumber => Volatile.Read(ref nextSegment);
+
+    internal long LastFileNumber => Volatile.Read(ref nextFile);
+
+    /// <summary>The part of the store that belongs to an owner; made when it is new.</summary>
+    public ContentSpace Space(Guid owner) => spaces.GetOrAdd(owner, id => new ContentSpace(this, volume, id, time));
+
+    /// <summary>Deletes a space and everything in it: as much work as it has segments and large files.</summary>
+    public async Task DropAsync(Guid owner, CancellationToken cancellationToken)
+    {
+        await Loaded.WaitAsync(cancellationToken);
+        if (spaces.TryRemove(owner, out var space))
+        {
+            await Task.Run(() =>
+            {
+                space.Drop();
+                volume.Delete(Checkpoint.NameOf(owner));
+            }, CancellationToken.None);
+        }
+    }
+
+    /// <summary>Writes the indexes, so that the next start has nothing to replay, and lets go of the files.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await stopping.CancelAsync();
+        await maintenance;
+        if (IsLoaded)
+        {
+            foreach (var space in spaces.Values)
+            {
+                await CheckpointAsync(space, onlyWhenDue: false);
+            }
+        }
+
+        foreach (var space in spaces.Values)
+        {
+            space.Writer.Stop();
+            foreach (var segment in space.Segments)
+            {
+                segment.Close();
+            }
+
+            space.Index.Dispose();
+        }
+
+        threads.Dispose();
+        stopping.Dispose();
+    }
+
+    /// <summary>Begins to load, then keeps house, until the store is disposed.</summary>
+    internal void Start(TimeSpan housekeeping)
+    {
+        foreach (var folder in (string[])["segments", "index", "uploads", "large", "quarantine"])
+        {
+            volume.CreateFolder(folder);
+        }
+
+        // Up front: a commit never has to make a folder durable first.
+        for (var first = 0; first < 256; first++)
+        {
+            volume.CreateFolder($"large/{first:x2}");
+        }
+
+        volume.SyncFolder("large");
+        volume.SyncFolder("");
+        maintenance = Task.Run(() => RunAsync(housekeeping));
+    }
+
+    internal Segment? Find(uint number)
+    {
+        var blocks = Volatile.Read(ref segments);
+        var block = (int)(number >> 10);
+        return block < blocks.Length ? blocks[block]?[number & 1023] : null;
+    }
+
+    internal void Add(Segment segment)
+    {
+        lock (segmentsLock)
+        {
+            var block = (int)(segment.Number >> 10);
+            if (block >= segments.Length)
+            {
+                var grown = new Segment?[]?[Math.Max(block + 1, segments.Length * 2)];
+                segments.CopyTo(grown, 0);
+                Volatile.Write(ref segments, grown);
+            }
+
+            Volatile.Write(ref (segments[block] ??= new Segment?[1024])[segment.Number & 1023], segment);
+        }
+    }
+
+    internal void Forget(Segment segment)
+    {
+        lock (segmentsLock)
+        {
+            segments[segment.Number >> 10]![segment.Number & 1023] = null;
+        }
+    }
+
+    internal Segment NewSegment(ContentSpace space)
+    {
+        var segment = Segment.Create(volume, Interlocked.Increment(ref nextSegment), space.Owner, time.GetUtcNow());
+        Add(segment);
+        space.AddSegment(segment);
+        return segment;
+    }
+
+    /// <summary>A segment is full: its footer is written in the background.</summary>
+    internal void Sealed(Segment segment) => threads.Run(() => Seal(segment));
+
+    internal long NextFileNumber() => Interlocked.Increment(ref nextFile);
+
+    /// <summary>At load: numbers that were used are not used again.</summary>
+    internal void NumbersUsed(uint segment, long file)
+    {
+        nextSegment = Math.Max(nextSegment, segment);
+        nextFile = Math.Max(nextFile, file);
+    }
+
+    internal string NextUploadName(Guid owner, string? resumeName) => resumeName is null
+        ? $"uploads/{Interlocked.Increment(ref lastUpload)}"
+        : $"uploads/r{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{owner:n} {resumeName}")))}";
+
+    internal void RunSync(Action action) => threads.Run(action);
+
+    internal void Report(ContentSpace space, string what) => report($"Space {space.Owner}: {what}");
+
+    internal void Quarantine(string name)
+    {
+        try
+        {
+            volume.Rename(name, $"quarantine/{name[(name.LastIndexOf('/') + 1)..]}");
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            report($"{name} could not be moved to quarantine: {exception.Message}");
+        }
+    }
+
+    /// <summary>Whether the disk has room above its reserve; asked of the disk once per 16 MiB.</summary>
+    internal bool HasRoomFor(long bytes)
+    {
+        if (Interlocked.Add(ref sinceCheck, bytes) >= CheckRoomEvery)
+        {
+            Volatile.Write(ref freeBytes, volume.FreeBytes);
+            Volatile.Write(ref sinceCheck, bytes);
+        }
+
+        // A refusal is never from memory: somebody may have made room.
+        return Volatile.Read(ref freeBytes) - Volatile.Read(ref sinceCheck) >= reserveBytes || volume.FreeBytes - bytes >= reserveBytes;
+    }
+
+    /// <exception cref="ContentStoreException"><see cref="ContentFailure.StoreFull"/></exception>
+    internal void ThrowUnlessRoomFor(long bytes)
+    {
+        if (!HasRoomFor(bytes))
+        {
+            throw new ContentStoreException(ContentFailure.StoreFull,
+                $"The store has no room for {bytes} more bytes: {volume.FreeBytes} are free and {reserveBytes} are kept in reserve.");
+        }
+    }
+
+    /// <summary>Writes a space's index to the disk, if enough has changed.</summary>
+    internal async Task CheckpointAsync(ContentSpace space, bool onlyWhenDue)
+    {
+        if (!space.NeedsCheckpoint(onlyWhenDue))
+        {
+            return;
+        }
+
+        try
+        {
+            await space.CheckpointAsync();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ContentStoreException or ObjectDisposedException)
+        {
+            // The last one, and the log since then, still say everything.
+            Report(space, $"The index could not be written: {exception.Message}");
+        }
+    }
+
+    private void Seal(Segment segment)
+    {
+        try
+        {
+            if (segment.TryPin())
+            {
+                try
+                {
+                    segment.Seal();
+                }
+                finally
+                {
+                    segment.Unpin();
+                }
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ObjectDisposedException)
+        {
+            // Without a footer it is read header by header.
+            report($"Segment {segment.Name} could not be sealed: {exception.Message}");
+        }
+    }
+
+    private async Task RunAsync(TimeSpan housekeeping)
+    {
+        try
+        {
+            new StoreLoader(this, volume, report, threads).Load(time.GetUtcNow() - ResumableFor);
+            loaded.SetResult();
+        }
+        catch (Exception exception)
+        {
+            report($"The store could not be loaded: {exception.Message}");
+            loaded.SetException(exception is IOException or UnauthorizedAccessException
+                ? DiskFailure.Translate(exception, "The store can't be loaded")
+                : exception);
+            return;
+        }
+
+        using var timer = new PeriodicTimer(housekeeping, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stopping.Token))
+            {
+                foreach (var space in spaces.Values)
+                {
+                    await KeepHouseAsync(space, stopping.Token);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+        }
+    }
+
+    private async Task KeepHouseAsync(ContentSpace space, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await space.Eviction.ExpireAsync(cancellationToken);
+            await space.Eviction.CompactAsync(alive: 0.5, cancellationToken);
+            await CheckpointAsync(space, onlyWhenDue: true);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ContentStoreException or ObjectDisposedException)
+        {
+            // The world's failure (disk full, space dropped); the next round tries again.
+            Report(space, $"Housekeeping failed: {exception.Message}");
+        }
+    }
+}
