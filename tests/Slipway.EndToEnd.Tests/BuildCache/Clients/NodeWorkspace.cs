@@ -13,8 +13,8 @@ internal sealed class NodeWorkspace : IDisposable
         this.program = Path.Combine(nodeModules, ".bin", program);
         foreach (var name in Packages)
         {
-            Write($"packages/{name}/package.json", $$"""
-                {"name": "{{name}}", "version": "1.0.0", "scripts": {"build": "mkdir -p dist && date +%s%N > dist/out.txt && echo built {{name}}"}}
+            Write($"packages/{name}/package.json", $$$"""
+                {"name": "{{{name}}}", "version": "1.0.0", "scripts": {"build": "mkdir -p dist && date +%s%N > dist/out.txt && echo built {{{name}}}"}}
                 """);
         }
 
