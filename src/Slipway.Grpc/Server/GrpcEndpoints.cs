@@ -27,12 +27,9 @@ public static class GrpcEndpoints
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maxMessageBytes);
         var method = new GrpcMethod(path, kind, maxMessageBytes);
         var services = endpoints.ServiceProvider;
-        var endpoint = new GrpcEndpoint(
-            method,
-            handler,
-            services.GetService<GrpcServerOptions>() ?? new GrpcServerOptions(),
-            services.GetService<TimeProvider>() ?? TimeProvider.System,
-            services.GetRequiredService<ILoggerFactory>().CreateLogger("Slipway.Grpc"));
+        var logger = services.GetRequiredService<ILoggerFactory>().CreateLogger("Slipway.Grpc");
+        var failures = new FailureStatus(services.GetService<GrpcServerOptions>() ?? new GrpcServerOptions(), logger);
+        var endpoint = new GrpcEndpoint(method, handler, failures, services.GetService<TimeProvider>() ?? TimeProvider.System, logger);
         return endpoints.MapMethods(path, [HttpMethods.Post], endpoint.InvokeAsync).WithMetadata(method).WithDisplayName("gRPC " + path);
     }
 }

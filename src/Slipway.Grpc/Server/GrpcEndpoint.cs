@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
@@ -7,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace Slipway.Grpc;
 
 /// <summary>Runs the calls of one method: checks the request, calls the handler, writes the status.</summary>
-internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handler, GrpcServerOptions options, TimeProvider time, ILogger logger)
+internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handler, FailureStatus failures, TimeProvider time, ILogger logger)
 {
     public const string ContentType = "application/grpc";
 
@@ -89,10 +88,8 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
         }
         catch (Exception failure)
         {
-            if (IsClientGone(call, failure))
+            if (failures.IsClientGone(failure, call.Http))
             {
-                // Nobody to answer, nothing wrong with us.
-                Log.ClientLeft(logger, method.Path);
                 call.Finish();
                 call.Http.Abort();
                 return;
@@ -105,32 +102,12 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
         Finish(call);
     }
 
-    private static bool IsClientGone(GrpcCall call, Exception failure) =>
-        failure is ConnectionResetException or ConnectionAbortedException ||
-        (failure is OperationCanceledException or IOException && call.Http.RequestAborted.IsCancellationRequested);
-
-    private GrpcException StatusOf(GrpcCall call, Exception failure)
+    private GrpcException StatusOf(GrpcCall call, Exception failure) => failure switch
     {
-        switch (failure)
-        {
-            case GrpcException known:
-                return known;
-            case OperationCanceledException when call.CutBecause is { } cut:
-                return cut;
-            case OperationCanceledException when call.IsPastDeadline:
-                return new GrpcException(GrpcStatus.DeadlineExceeded, "The deadline of the call passed before it was done.");
-            case BadHttpRequestException bad:
-                return new GrpcException(GrpcStatus.InvalidArgument, bad.Message);
-        }
-
-        if (options.Translate(failure) is { } translated)
-        {
-            return translated;
-        }
-
-        Log.Failed(logger, failure, method.Path, call.Http.TraceIdentifier);
-        return new GrpcException(GrpcStatus.Internal, $"The server failed on this call. Its log says why, under {call.Http.TraceIdentifier}.");
-    }
+        OperationCanceledException when call.CutBecause is { } cut => cut,
+        OperationCanceledException when call.IsPastDeadline => new GrpcException(GrpcStatus.DeadlineExceeded, "The deadline of the call passed before it was done."),
+        _ => failures.Of(failure, call.Http),
+    };
 
     private void Finish(GrpcCall call)
     {
@@ -168,12 +145,6 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
 
     private static partial class Log
     {
-        [LoggerMessage(LogLevel.Debug, "the client of {Method} went away")]
-        public static partial void ClientLeft(ILogger logger, string method);
-
-        [LoggerMessage(LogLevel.Error, "{Method} failed; call {Id}")]
-        public static partial void Failed(ILogger logger, Exception exception, string method, string id);
-
         [LoggerMessage(LogLevel.Error, "{Method} returned after {Count} messages, or in the middle of one")]
         public static partial void WrongMessages(ILogger logger, string method, int count);
     }
