@@ -47,6 +47,11 @@ public static class Routes
     public const string Archive = "/v1/orgs/{org}/caches/{cache}/archives/{archive}";
     public const string ArchiveContent = "/v1/orgs/{org}/caches/{cache}/archives/{archive}/content";
 
+    public const string BuildCaches = "/v1/orgs/{org}/build-caches";
+    public const string BuildCache = "/v1/orgs/{org}/build-caches/{cache}";
+    public const string BuildStages = "/v1/build-stages";
+    public const string OrgBuildStage = "/v1/orgs/{org}/build-stage";
+
     public const string JobsOverview = "/v1/orgs/{org}/jobs";
     public const string OrgLease = "/v1/orgs/{org}/lease";
     public const string JobQueues = "/v1/orgs/{org}/queues";

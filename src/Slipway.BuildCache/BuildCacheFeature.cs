@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Slipway.BuildCache.Namespaces;
+using Slipway.BuildCache.Stages;
 using Slipway.Data;
 using Slipway.Tenancy;
 
@@ -31,9 +32,17 @@ public static class BuildCacheFeature
         services.AddSingleton(options);
         services.AddSingleton<AccessWatch>();
         services.AddSingleton<BuildCacheDirectory>();
+        services.AddSingleton<CacheSpaces>();
+        services.AddSingleton<BuildCacheEndpoints>();
+        services.AddSingleton<StageEndpoints>();
         services.AddHostedService<BuildCacheService>();
         return services;
     }
 
-    public static IEndpointRouteBuilder MapBuildCache(this IEndpointRouteBuilder endpoints) => endpoints;
+    public static IEndpointRouteBuilder MapBuildCache(this IEndpointRouteBuilder endpoints)
+    {
+        BuildCacheEndpoints.Map(endpoints);
+        StageEndpoints.Map(endpoints);
+        return endpoints;
+    }
 }

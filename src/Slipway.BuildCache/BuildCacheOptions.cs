@@ -8,6 +8,12 @@ public sealed record BuildCacheOptions
     /// <summary>Where clients reach the server over HTTP, without a trailing slash.</summary>
     public required Uri PublicUrl { get; init; }
 
+    /// <summary>Where clients reach the server over gRPC, such as <c>grpc://host:7475</c>; null when it does not listen there.</summary>
+    public Uri? GrpcUrl { get; init; }
+
+    /// <summary>Under which path the HTTP protocols of caches are: <c>{prefix}/{org}/{cache}/…</c>.</summary>
+    public const string HttpPrefix = "/buildcache";
+
     /// <summary>The folder of the content store that holds all build caches.</summary>
     public required string StoreFolder { get; init; }
 
@@ -30,5 +36,5 @@ public sealed record BuildCacheOptions
     public int MaxCaches { get; init; } = 100;
 
     /// <summary>How long what is known of single invocations is kept.</summary>
-    public TimeSpan InsightRetention { get; init; } = TimeSpan.FromDays(30);
+    public TimeSpan InsightLifetime { get; init; } = TimeSpan.FromDays(30);
 }

@@ -5,16 +5,17 @@ using Slipway.BuildCache.Namespaces;
 namespace Slipway.BuildCache;
 
 /// <summary>
-/// The life of the build cache in a server: reads the caches before the first request, then looks for changes made elsewhere and
-/// for rights that ended, until it is stopped.
+/// The life of the build cache in a server: opens the store and reads the caches before the first request, then looks for changes made
+/// elsewhere and for rights that ended, until it is stopped.
 /// </summary>
-internal sealed partial class BuildCacheService(BuildCacheDirectory caches, TimeProvider time, ILogger<BuildCacheService> logger) : IHostedService
+internal sealed partial class BuildCacheService(BuildCacheDirectory caches, CacheSpaces spaces, TimeProvider time, ILogger<BuildCacheService> logger) : IHostedService
 {
     private readonly CancellationTokenSource stopping = new();
     private Task loop = Task.CompletedTask;
 
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        await spaces.OpenAsync(cancellationToken);
         await caches.RefreshAsync(cancellationToken);
         loop = RunAsync();
     }
@@ -30,6 +31,8 @@ internal sealed partial class BuildCacheService(BuildCacheDirectory caches, Time
         using var timer = new PeriodicTimer(AccessWatch.Interval, time);
         try
         {
+            // At first too: a server may have stopped between a cache's deletion and that of its segments.
+            var sweep = true;
             for (var round = 0; await timer.WaitForNextTickAsync(stopping.Token); round++)
             {
                 try
@@ -37,7 +40,13 @@ internal sealed partial class BuildCacheService(BuildCacheDirectory caches, Time
                     // Every other round: a second, as long as a revocation elsewhere takes too.
                     if (round % 2 == 0)
                     {
-                        await caches.RefreshAsync(stopping.Token);
+                        // Before the look at the database: a space is only made for a cache that is known, so what is unknown after it has none.
+                        var owners = spaces.Owners;
+                        if (await caches.RefreshAsync(stopping.Token) || sweep)
+                        {
+                            await DropOrphansAsync(owners);
+                            sweep = !spaces.Loaded.IsCompletedSuccessfully;
+                        }
                     }
 
                     await caches.EndRevokedAsync(stopping.Token);
@@ -54,8 +63,20 @@ internal sealed partial class BuildCacheService(BuildCacheDirectory caches, Time
         }
     }
 
+    private async Task DropOrphansAsync(IReadOnlyList<Guid> owners)
+    {
+        foreach (var owner in owners.Where(owner => caches.Find(owner) is null))
+        {
+            await spaces.DropAsync(owner, stopping.Token);
+            Log.Dropped(logger, owner);
+        }
+    }
+
     private static partial class Log
     {
+        [LoggerMessage(LogLevel.Information, "What build cache {Cache} held is dropped: the cache was deleted.")]
+        public static partial void Dropped(ILogger logger, Guid cache);
+
         [LoggerMessage(LogLevel.Warning, "Changes of build caches could not be looked for: {Reason}")]
         public static partial void NotRefreshed(ILogger logger, string reason);
     }

@@ -90,6 +90,12 @@ internal static class Composition
         {
             PublicUrl = configuration.Http.PublicUrl ?? new Uri($"http://{configuration.Http.Listen}"),
             StoreFolder = Path.Combine(foundations.DataFolder.Path, "buildcache"),
+            DefaultStage = configuration.BuildCache.DefaultStage,
+            DefaultQuotaBytes = configuration.BuildCache.DefaultQuota,
+            BetaQuotaBytes = configuration.BuildCache.BetaQuota,
+            InsightLifetime = configuration.BuildCache.InsightLifetime,
+            MaxCaches = configuration.Limits.BuildCaches,
+            MaxBlobBytes = configuration.Limits.BuildCacheBlobBytes,
         });
 
         var app = builder.Build();

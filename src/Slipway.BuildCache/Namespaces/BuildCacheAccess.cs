@@ -28,9 +28,10 @@ internal sealed class BuildCacheAccess
     private readonly AccessWatch watch;
     private CancellationTokenSource? ended;
 
-    internal BuildCacheAccess(BuildCacheSettings cache, string sub, Caller caller, BuildCacheRights rights, AccessWatch watch)
+    internal BuildCacheAccess(BuildCacheSettings cache, ContentSpace space, string sub, Caller caller, BuildCacheRights rights, AccessWatch watch)
     {
         Cache = cache;
+        Space = space;
         Sub = sub;
         Caller = caller;
         Rights = rights;
@@ -38,6 +39,9 @@ internal sealed class BuildCacheAccess
     }
 
     public BuildCacheSettings Cache { get; }
+
+    /// <summary>What the cache holds. One for the cache and all its sub-namespaces.</summary>
+    public ContentSpace Space { get; }
 
     /// <summary>The sub-namespace below the cache; empty for the cache itself.</summary>
     public string Sub { get; }

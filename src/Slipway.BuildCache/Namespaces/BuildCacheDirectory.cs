@@ -20,7 +20,7 @@ namespace Slipway.BuildCache.Namespaces;
 /// </code>
 /// What is refused to outsiders is refused in the same words whether or not it exists.
 /// </remarks>
-internal sealed class BuildCacheDirectory(Database database, Authenticator authenticator, AccessWatch watch, BuildCacheOptions options)
+internal sealed class BuildCacheDirectory(Database database, Authenticator authenticator, AccessWatch watch, CacheSpaces spaces, BuildCacheOptions options)
 {
     /// <summary>Accesses remembered for one caller. A client that makes up sub-namespaces only makes itself slower.</summary>
     private const int MostPerCaller = 1000;
@@ -86,14 +86,14 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
         return (access.Rights & needed) == needed ? access : throw Missing(access, needed);
     }
 
-    /// <summary>Reads everything again if anything changed since the last time.</summary>
-    public async Task RefreshAsync(CancellationToken cancellationToken)
+    /// <summary>Reads everything again if anything changed since the last time; true if so.</summary>
+    public async Task<bool> RefreshAsync(CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenAsync(cancellationToken);
         var epoch = await connection.ExecuteScalarAsync<long>(new CommandDefinition("select epoch from build_cache_epoch", cancellationToken: cancellationToken));
         if (epoch == current.Epoch)
         {
-            return;
+            return false;
         }
 
         // The epoch was read first: a change in between is only read twice.
@@ -107,14 +107,13 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
         {
             if (Interlocked.CompareExchange(ref current, snapshot, before) == before)
             {
-                Changed?.Invoke();
-                return;
+                spaces.Bound(snapshot.ById.Values);
+                return true;
             }
         }
-    }
 
-    /// <summary>Raised after <see cref="All"/> changed. Must not throw.</summary>
-    public event Action? Changed;
+        return false;
+    }
 
     /// <summary>Ends streams whose right ended.</summary>
     public Task EndRevokedAsync(CancellationToken cancellationToken) =>
@@ -160,7 +159,7 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
 
         return cache is null || rights == BuildCacheRights.None
             ? throw Unknown(caller, instanceName)
-            : new BuildCacheAccess(cache, name.Sub.ToString(), caller, rights, watch);
+            : new BuildCacheAccess(cache, spaces.Of(cache.Id), name.Sub.ToString(), caller, rights, watch);
     }
 
     /// <summary>The cache meant by a client that names none.</summary>
@@ -178,7 +177,7 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
             if (caller.OrgId(cache.Org) == cache.OrgId && Permissions.Aggregate(
                 BuildCacheRights.None, (rights, one) => caller.Decide(one.Permission, cache.Org, cache.Name).IsAllowed ? rights | one.Right : rights) is not BuildCacheRights.None and var rights)
             {
-                usable.Add(new BuildCacheAccess(cache, "", caller, rights, watch));
+                usable.Add(new BuildCacheAccess(cache, spaces.Of(cache.Id), "", caller, rights, watch));
             }
         }
 

@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Slipway.BuildCache.Stages;
 
 namespace Slipway.Server.Configuration;
 
@@ -110,6 +111,30 @@ internal static class ConfigurationKeys
     public static readonly ConfigurationKey<long> QueueBytes = Size(
         "limits.queueBytes", 512 * MiB, MiB, TiB, "What all work queues of an org may hold together.");
 
+    // Each keeps a segment of 64 MiB open.
+    public static readonly ConfigurationKey<int> BuildCaches = Number(
+        "limits.buildCaches", 100, 1, 10_000, "Build caches an org may have.");
+
+    // 8 GiB: a container image or a debug build of a browser, with room.
+    public static readonly ConfigurationKey<long> BuildCacheBlobBytes = Size(
+        "limits.buildCacheBlobBytes", 8 * GiB, MiB, TiB, "The largest blob a build cache may be set to take, and what a new one takes.");
+
+    public static readonly ConfigurationKey<OrgStage> BuildCacheDefaultStage = new(
+        "buildcache.defaultStage", "invisible, visible, beta or paid", "beta", null,
+        "How far orgs that no superuser moved may go with the build system: cache only, see it too, use everything, or use it without bounds on quotas.", false, OrgStage.Beta,
+        ValueParsers.Choice([.. OrgStages.Names.Select(name => (name, OrgStages.Read(name)!.Value))]));
+
+    // 50 GiB hold a few hundred builds of a large repository. No bound would mean that builds fill the disk of everything else.
+    public static readonly ConfigurationKey<long> BuildCacheDefaultQuota = Size(
+        "buildcache.defaultQuota", 50 * GiB, 64 * MiB, 1024 * TiB, "What a new build cache may hold unless it says otherwise, and the most it may say at the stages invisible and visible.");
+
+    public static readonly ConfigurationKey<long> BuildCacheBetaQuota = Size(
+        "buildcache.betaQuota", TiB, 64 * MiB, 1024 * TiB, "The largest quota of a build cache at the stage beta; paid has none.");
+
+    // A month: long enough to compare this release's builds with the last one's. A row of an invocation is about 300 bytes.
+    public static readonly ConfigurationKey<TimeSpan> BuildCacheInsightLifetime = Time(
+        "buildcache.insightLifetime", TimeSpan.FromDays(30), TimeSpan.FromHours(1), TimeSpan.FromDays(3660), "How long is kept what single builds asked of a build cache.");
+
     // 1 GiB: room for PostgreSQL's WAL (its max_wal_size) to go on while pushes are refused.
     public static readonly ConfigurationKey<long> ReserveBytes = Size(
         "content.reserveBytes", GiB, 0, 16 * TiB, "Free space that pushes leave alone, so that databases and logs can go on; a push that would touch it gets 507.");
@@ -143,7 +168,8 @@ internal static class ConfigurationKeys
     [
         DataFolder, HttpListen, HttpPublicUrl, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
         RequestBytes, NarinfoBytes, NarBytes, ArchiveBytes, ConcurrentIngests, MinUploadBytesPerSecond, Connections,
-        RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, ReserveBytes, NixHosts, SessionLifetime,
+        RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, BuildCaches, BuildCacheBlobBytes,
+        BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, NixHosts, SessionLifetime,
         KeyDefaultLifetime, KeyMaxLifetime, DrainSeconds, DrainDelaySeconds,
     ];
 
@@ -174,7 +200,10 @@ internal static class ConfigurationKeys
             values.Get(AnonymousRequestsPerMinute),
             values.Get(Queues),
             values.Get(QueueJobs),
-            values.Get(QueueBytes)),
+            values.Get(QueueBytes),
+            values.Get(BuildCaches),
+            values.Get(BuildCacheBlobBytes)),
+        new BuildCacheConfiguration(values.Get(BuildCacheDefaultStage), values.Get(BuildCacheDefaultQuota), values.Get(BuildCacheBetaQuota), values.Get(BuildCacheInsightLifetime)),
         new ContentConfiguration(values.Get(ReserveBytes)),
         new NixConfiguration(values.GetTable(NixHosts)),
         new SessionsConfiguration(values.Get(SessionLifetime)),
@@ -192,6 +221,11 @@ internal static class ConfigurationKeys
         if (values.Get(NarBytes) > values.Get(ArchiveBytes))
         {
             yield return values.FaultOf(NarBytes, "is more than limits.archiveBytes, so such a NAR could not be pushed", "lower it, or raise limits.archiveBytes");
+        }
+
+        if (values.Get(BuildCacheDefaultQuota) > values.Get(BuildCacheBetaQuota))
+        {
+            yield return values.FaultOf(BuildCacheDefaultQuota, "is more than buildcache.betaQuota", "lower it, or raise buildcache.betaQuota");
         }
 
         if (values.Get(OtlpHeaders) is not null && values.Get(OtlpEndpoint) is null)

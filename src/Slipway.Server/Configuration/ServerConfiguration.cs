@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
+using Slipway.BuildCache.Stages;
 
 namespace Slipway.Server.Configuration;
 
@@ -16,6 +17,7 @@ internal sealed record ServerConfiguration(
     OtlpConfiguration Otlp,
     MetricsConfiguration Metrics,
     LimitsConfiguration Limits,
+    BuildCacheConfiguration BuildCache,
     ContentConfiguration Content,
     NixConfiguration Nix,
     SessionsConfiguration Sessions,
@@ -54,7 +56,12 @@ internal sealed record LimitsConfiguration(
     int AnonymousRequestsPerMinute,
     int Queues,
     int QueueJobs,
-    long QueueBytes);
+    long QueueBytes,
+    int BuildCaches,
+    long BuildCacheBlobBytes);
+
+/// <param name="DefaultStage">Of orgs that no superuser moved.</param>
+internal sealed record BuildCacheConfiguration(OrgStage DefaultStage, long DefaultQuota, long BetaQuota, TimeSpan InsightLifetime);
 
 internal sealed record ContentConfiguration(long ReserveBytes);
 

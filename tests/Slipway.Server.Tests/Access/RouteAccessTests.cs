@@ -11,7 +11,7 @@ namespace Slipway.Server.Tests.Access;
 /// <summary>Every route of the composed server, for everybody who may call it.</summary>
 public sealed class RouteAccessTests(AcmeServer server) : IClassFixture<AcmeServer>, IAsyncLifetime
 {
-    private static readonly AccessRow[] V1 = [.. TenancyAccessRows.All, .. NixAccessRows.V1, .. JobAccessRows.All];
+    private static readonly AccessRow[] V1 = [.. TenancyAccessRows.All, .. NixAccessRows.V1, .. JobAccessRows.All, .. BuildCacheAccessRows.All];
 
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
 
@@ -24,6 +24,7 @@ public sealed class RouteAccessTests(AcmeServer server) : IClassFixture<AcmeServ
         {
             await NixAccessRows.SetUpAsync(server.World, CancellationToken);
             await JobAccessRows.SetUpAsync(server.World, CancellationToken);
+            await BuildCacheAccessRows.SetUpAsync(server.World, CancellationToken);
         }
     }
 
@@ -86,6 +87,26 @@ public sealed class RouteAccessTests(AcmeServer server) : IClassFixture<AcmeServ
             (await world.TokenAsync(Actor.Stranger, null, CancellationToken))!, ["jobs:read:*", "jobs:peek:*", "jobs:enqueue:*", "jobs:work:*", "jobs:admin:*"], CancellationToken);
         List<string> wrong = [];
         foreach (var row in JobAccessRows.All)
+        {
+            var call = await row.Prepare(world, Actor.Stranger, CancellationToken);
+            using var response = await world.Client.CallAsync(row.Method, call.Path, key, call.Body, CancellationToken, [.. call.Headers]);
+            if ((int)response.StatusCode != 404)
+            {
+                wrong.Add($"{row.Method} {call.Path}: expected 404, was {(int)response.StatusCode}");
+            }
+        }
+
+        wrong.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task A_key_of_another_org_finds_no_build_cache_of_this_one()
+    {
+        var world = server.World;
+        var key = await world.IssueAsync(
+            (await world.TokenAsync(Actor.Stranger, null, CancellationToken))!, ["buildcache:read:*", "buildcache:write:*", "buildcache:ac-write:*"], CancellationToken);
+        List<string> wrong = [];
+        foreach (var row in BuildCacheAccessRows.All.Where(row => row.Route.Contains("build-caches", StringComparison.Ordinal)))
         {
             var call = await row.Prepare(world, Actor.Stranger, CancellationToken);
             using var response = await world.Client.CallAsync(row.Method, call.Path, key, call.Body, CancellationToken, [.. call.Headers]);
