@@ -53,6 +53,9 @@ public sealed class SegmentStore : IAsyncDisposable
 
     internal IVolume Volume => volume;
 
+    /// <summary>Called when a space was dropped, before anything of it is deleted.</summary>
+    internal Action<Guid>? Dropping { get; set; }
+
     internal uint NextSegmentNumber => Volatile.Read(ref nextSegment);
 
     internal long LastFileNumber => Volatile.Read(ref nextFile);
@@ -66,6 +69,7 @@ public sealed class SegmentStore : IAsyncDisposable
         await Loaded.WaitAsync(cancellationToken);
         if (spaces.TryRemove(owner, out var space))
         {
+            Dropping?.Invoke(owner);
             await Task.Run(() =>
             {
                 space.Drop();
@@ -160,6 +164,9 @@ public sealed class SegmentStore : IAsyncDisposable
         return segment;
     }
 
+    /// <summary>A number for a segment that comes from elsewhere.</summary>
+    internal uint TakeSegmentNumber() => Interlocked.Increment(ref nextSegment);
+
     /// <summary>A segment is full: its footer is written in the background.</summary>
     internal void Sealed(Segment segment) => threads.Run(() => Seal(segment));
 
@@ -169,7 +176,8 @@ public sealed class SegmentStore : IAsyncDisposable
     internal void NumbersUsed(uint segment, long file)
     {
         nextSegment = Math.Max(nextSegment, segment);
-        nextFile = Math.Max(nextFile, file);
+        // Other servers' files have numbers of their own, from 2 to the 40 on.
+        nextFile = file < LargeFile.FirstForeign ? Math.Max(nextFile, file) : nextFile;
     }
 
     internal string NextUploadName(Guid owner, string? resumeName) => resumeName is null

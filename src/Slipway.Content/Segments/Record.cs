@@ -80,6 +80,9 @@ internal enum RecordKind : byte
 /// <summary>The payload of a <see cref="RecordKind.Large"/>.</summary>
 internal readonly record struct LargeFile(long Number, long StoredLength, uint Crc)
 {
+    /// <summary>Files of other servers have numbers from here on: the server in the top 8 of 48 bits, its own number in the lower 40.</summary>
+    public const long FirstForeign = 1L << 40;
+
     public static string NameOf(long number) => $"large/{number & 0xff:x2}/{number:x12}";
 
     public void WriteTo(Span<byte> to)

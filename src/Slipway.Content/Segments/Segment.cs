@@ -62,6 +62,9 @@ internal sealed class Segment
 
     public bool IsSealed { get; private set; }
 
+    /// <summary>Another server's: only that one rewrites or evicts it.</summary>
+    public bool IsForeign => volume.IsForeign(Name);
+
     /// <summary>Has bytes that were not synced. Guarded by the space's sync lock.</summary>
     public bool IsDirty { get; set; }
 
@@ -142,6 +145,24 @@ internal sealed class Segment
         try
         {
             return File().Read(header.AsMemory(0, Record.HeaderSize), payload, offset) == Record.HeaderSize + payload.Length
+                && Record.TryReadHeader(header, Number, out var record)
+                && record.Key == key
+                && record.StoredLength == payload.Length
+                && record.PayloadCrc == Crc32C.Of(payload.Span);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(header);
+        }
+    }
+
+    /// <summary>The same for a segment whose bytes are not on this machine.</summary>
+    public async ValueTask<bool> TryReadAsync(long offset, BlobKey key, Memory<byte> payload, CancellationToken cancellationToken)
+    {
+        var header = ArrayPool<byte>.Shared.Rent(Record.HeaderSize);
+        try
+        {
+            return await File().ReadAsync(header.AsMemory(0, Record.HeaderSize), payload, offset, cancellationToken) == Record.HeaderSize + payload.Length
                 && Record.TryReadHeader(header, Number, out var record)
                 && record.Key == key
                 && record.StoredLength == payload.Length

@@ -140,6 +140,12 @@ public sealed class ContentSpace
             {
                 try
                 {
+                    if (!segment.File().IsLocal)
+                    {
+                        segment.TryPin();
+                        return ReadFromAfarAsync(segment, info, destination, cancellationToken);
+                    }
+
                     if (segment.TryRead(info.Entry.Offset, info.Key, destination))
                     {
                         return ValueTask.FromResult(true);
@@ -350,6 +356,35 @@ public sealed class ContentSpace
         }
     }
 
+    /// <summary>
+    /// Points the index at a record of another server's segment. A blob of our own stays, as does what was written later; what lies in
+    /// another segment of the same server moves, as that server has copied it.
+    /// </summary>
+    internal void Adopt(in PlacedRecord placed, Segment segment, Func<IndexEntry, bool> isOfSameServer)
+    {
+        if (index.TryGet(placed.Record.Key, out var here))
+        {
+            var isNews = placed.Record.Key.IsContentAddressed ? isOfSameServer(here) : isOfSameServer(here) || placed.Record.LastUsed > here.LastUsed;
+            if (!isNews || here.IsSamePlace(placed.EntryIn(segment.Number)))
+            {
+                return;
+            }
+        }
+
+        // Being found here is news to clients of this server: what they are told holds for the guaranteed age from their own question on.
+        Publish(placed.Record with { LastUsed = Math.Max(placed.Record.LastUsed, here.LastUsed) }, segment, placed.Offset, placed.Large);
+    }
+
+    /// <summary>Another server took a blob away: so do we, if what we have is that server's.</summary>
+    internal void AdoptRemoval(in BlobKey key, Func<IndexEntry, bool> isOfSameServer)
+    {
+        if (index.TryGet(key, out var here) && isOfSameServer(here) && index.Remove(key, here, out var removed))
+        {
+            Release(removed);
+            NoteLoss();
+        }
+    }
+
     internal void AddSegment(Segment segment)
     {
         lock (segmentsLock)
@@ -499,6 +534,39 @@ public sealed class ContentSpace
         index.Dispose();
     }
 
+    // The caller has pinned the segment for us.
+    private async ValueTask<bool> ReadFromAfarAsync(Segment segment, BlobInfo info, Memory<byte> destination, CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (await segment.TryReadAsync(info.Entry.Offset, info.Key, destination, cancellationToken))
+            {
+                return true;
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw DiskFailure.Translate(exception, $"The blob {info.Key} can't be read");
+        }
+        finally
+        {
+            segment.Unpin();
+        }
+
+        if (!index.TryGet(info.Key, out var now))
+        {
+            return false;
+        }
+
+        if (!now.IsSamePlace(info.Entry))
+        {
+            return !now.IsLarge && now.StoredLength == destination.Length && await ReadAsync(new BlobInfo(info.Key, now), destination, cancellationToken);
+        }
+
+        Forget(info.Key, info.Entry, "its bytes in object storage are gone or do not have the checksum they were written with");
+        return false;
+    }
+
     private async ValueTask PutWithRoomAsync(BlobKey key, ReadOnlyMemory<byte> stored, BlobCodec codec, int length, Durability durability, CancellationToken cancellationToken)
     {
         await MakeRoomAsync(Record.SizeOf(stored.Length), cancellationToken);
@@ -523,14 +591,26 @@ public sealed class ContentSpace
 
         public long Length => length;
 
-        public FileRange? File => new FileRange(segment.File().Path, offset);
+        public FileRange? File => segment.File().RangeAt(offset);
 
         public ValueTask<int> ReadAsync(Memory<byte> buffer, long at, CancellationToken cancellationToken)
         {
             var wanted = (int)Math.Min(buffer.Length, length - at);
             try
             {
-                return ValueTask.FromResult(wanted <= 0 ? 0 : segment.File().Read(buffer.Span[..wanted], offset + at));
+                return wanted > 0 && !segment.File().IsLocal ? ReadFromAfarAsync(buffer[..wanted], offset + at, cancellationToken) : ValueTask.FromResult(wanted <= 0 ? 0 : segment.File().Read(buffer.Span[..wanted], offset + at));
+            }
+            catch (IOException exception)
+            {
+                throw DiskFailure.Translate(exception, "The blob can't be read");
+            }
+        }
+
+        private async ValueTask<int> ReadFromAfarAsync(Memory<byte> buffer, long at, CancellationToken cancellationToken)
+        {
+            try
+            {
+                return await segment.File().ReadAsync(buffer, at, cancellationToken);
             }
             catch (IOException exception)
             {
@@ -555,7 +635,7 @@ public sealed class ContentSpace
     {
         public long Length { get; } = file.Length;
 
-        public FileRange? File => new FileRange(file.Path, 0);
+        public FileRange? File => file.RangeAt(0);
 
         public async ValueTask<int> ReadAsync(Memory<byte> buffer, long offset, CancellationToken cancellationToken)
         {

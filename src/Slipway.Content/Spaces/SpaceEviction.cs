@@ -58,7 +58,7 @@ internal sealed class SpaceEviction(ContentSpace space)
         try
         {
             var oldest = space.Now - (long)retention.TotalSeconds;
-            foreach (var segment in space.Segments.Where(segment => segment.IsSealed && segment.MadeAt.ToUnixTimeSeconds() < oldest))
+            foreach (var segment in space.Segments.Where(segment => segment.IsSealed && !segment.IsForeign && segment.MadeAt.ToUnixTimeSeconds() < oldest))
             {
                 await RewriteAsync(segment, usedSince: oldest, cancellationToken);
             }
@@ -77,7 +77,7 @@ internal sealed class SpaceEviction(ContentSpace space)
         await one.WaitAsync(cancellationToken);
         try
         {
-            foreach (var segment in space.Segments.Where(segment => segment.IsSealed && segment.Live < (segment.Length - Segment.HeaderSize) * alive))
+            foreach (var segment in space.Segments.Where(segment => segment.IsSealed && !segment.IsForeign && segment.Live < (segment.Length - Segment.HeaderSize) * alive))
             {
                 await RewriteAsync(segment, usedSince: null, cancellationToken);
             }
@@ -88,6 +88,20 @@ internal sealed class SpaceEviction(ContentSpace space)
         }
 
         return Math.Max(0, before - space.StoredBytes);
+    }
+
+    /// <summary>Gives up one segment: what was used since then (seconds since 1970) is copied to the end of the log, the rest is forgotten.</summary>
+    public async Task GiveUpAsync(Segment segment, long usedSince, CancellationToken cancellationToken)
+    {
+        await one.WaitAsync(cancellationToken);
+        try
+        {
+            await RewriteAsync(segment, usedSince, cancellationToken);
+        }
+        finally
+        {
+            one.Release();
+        }
     }
 
     private async Task DownToAsync(long goal, CancellationToken cancellationToken)
@@ -106,7 +120,7 @@ internal sealed class SpaceEviction(ContentSpace space)
                 return;
             }
 
-            if (!segment.IsSealed)
+            if (!segment.IsSealed || segment.IsForeign)
             {
                 continue;
             }

@@ -31,6 +31,9 @@ internal interface IVolume
 
     /// <summary>Makes durable which names a folder holds.</summary>
     void SyncFolder(string folder);
+
+    /// <summary>Another server's file, seen through object storage: read, never rewritten or evicted by this server.</summary>
+    bool IsForeign(string name) => false;
 }
 
 /// <summary>An open file. Reads and writes at offsets may run at once.</summary>
@@ -48,6 +51,15 @@ internal interface IVolumeFile : IDisposable
     int Read(Memory<byte> head, Memory<byte> rest, long offset);
 
     ValueTask<int> ReadAsync(Memory<byte> buffer, long offset, CancellationToken cancellationToken);
+
+    /// <summary>The bytes are on this machine, so that reading them takes no time worth freeing a thread for.</summary>
+    bool IsLocal => true;
+
+    /// <summary>What <see cref="Read(Memory{byte}, Memory{byte}, long)"/> does, for files that are not local.</summary>
+    ValueTask<int> ReadAsync(Memory<byte> head, Memory<byte> rest, long offset, CancellationToken cancellationToken) => new(Read(head, rest, offset));
+
+    /// <summary>Where the kernel can take the bytes from while this file is open; null when nowhere.</summary>
+    FileRange? RangeAt(long offset) => new FileRange(Path, offset);
 
     void Write(ReadOnlySpan<byte> bytes, long offset);
 
