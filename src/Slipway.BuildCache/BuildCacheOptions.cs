@@ -12,7 +12,7 @@ public sealed record BuildCacheOptions
     public Uri? GrpcUrl { get; init; }
 
     /// <summary>Under which path the HTTP protocols of caches are: <c>{prefix}/{org}/{cache}/…</c>.</summary>
-    public const string HttpPrefix = "/buildcache";
+    public const string HttpPrefix = "/cache";
 
     /// <summary>The folder of the content store that holds all build caches.</summary>
     public required string StoreFolder { get; init; }

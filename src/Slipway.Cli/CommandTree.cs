@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Slipway.Cli.BuildCaches;
 using Slipway.Cli.Caches;
 using Slipway.Cli.Caches.SigningKeys;
 using Slipway.Cli.Contexts;
@@ -29,6 +30,7 @@ internal static class CommandTree
 {
     private const string Start = "Start here";
     private const string Caches = "Nix caches";
+    private const string Builds = "Build caches";
     private const string Work = "Work queues";
     private const string People = "People and keys";
     private const string Records = "Records";
@@ -48,9 +50,11 @@ internal static class CommandTree
         Of(Caches, "path", "Store paths in a cache", s => new Noun("path", s, new PathList(), new PathShow(), new PathRemove())),
         Of(Caches, "store", "Places for blobs on the server", s => new Noun("store", s, new StoreCreate(), new StoreList(), new StoreShow())),
         Of(Caches, "fsck", "Check every blob of a store", _ => new Fsck()),
+        Of(Builds, "buildcache", "Remote caches for Bazel, ccache, turbo and others", s => new Noun(
+            "buildcache", s, new BuildCacheCreate(), new BuildCacheList(), new BuildCacheShow(), new BuildCacheUpdate(), new BuildCacheDelete(), new BuildCacheUse())),
         Of(Work, "jobs", "Work queues: enqueue, work, watch, mend", s => new JobsNoun(s)),
         Of(People, "org", "Orgs and their members", s => new Noun(
-            "org", s, new OrgCreate(), new OrgList(), new OrgShow(), new OrgUse(),
+            "org", s, new OrgCreate(), new OrgList(), new OrgShow(), new OrgUse(), new OrgStage(),
             new Noun("members", "Who is in an org", new MemberList(), MemberSet.Add(), new MemberRemove(), MemberSet.ChangeRole()))),
         Of(People, "user", "People who can sign in", s => new Noun(
             "user", s, new UserCreate(), new UserList(), new UserShow(), UserSetStatus.Disable(), UserSetStatus.Enable())),

@@ -3,7 +3,7 @@ namespace Slipway.Api;
 /// <summary>A remote build cache: a namespace of blobs and action results that belongs to an org.</summary>
 /// <param name="InstanceName"><c>org/name</c>: what clients of the Remote Execution API send as <c>instance_name</c>.</param>
 /// <param name="GrpcUrl">Where Bazel and the like reach it, such as <c>grpc://host:7475</c>; null when the server has no gRPC.</param>
-/// <param name="HttpUrl">Where HTTP clients reach it, such as <c>http://host:7474/buildcache/acme/main</c>.</param>
+/// <param name="HttpUrl">Where HTTP clients reach it, such as <c>http://host:7474/cache/acme/main</c>.</param>
 /// <param name="QuotaBytes">Bytes on disk; null: as much as the store takes.</param>
 /// <param name="RetentionDays">What nobody used for so many days goes; null: only the quota decides.</param>
 /// <param name="MaxBlobBytes">The largest blob it takes, unpacked.</param>

@@ -15,12 +15,6 @@ internal abstract class JobVerb(string name, string summary) : Verb(name, summar
         return argument;
     }
 
-    protected Option<TimeSpan?> Duration(string name, string description, TimeSpan least, TimeSpan most) =>
-        Quantity<TimeSpan>(name, "TIME", description, Quantities.TryDuration, time => time >= least && time <= most, $"a time such as 500ms, 30s, 10m or 12h, from {Quantities.Text(least)} to {Quantities.Text(most)}");
-
-    protected Option<long?> Size(string name, string description, long least) =>
-        Quantity<long>(name, "SIZE", description, Quantities.TrySize, size => size >= least, $"a size such as 64KiB or 512MiB, from {least} bytes");
-
     protected Option<long?> Amount(string name, string description, long least, long most) =>
         Quantity<long>(name, "N", description, Quantities.TryCount, count => count >= least && count <= most, $"a whole number from {least} to {most}");
 
@@ -39,25 +33,4 @@ internal abstract class JobVerb(string name, string summary) : Verb(name, summar
     protected Option<string?> TypeFilter(string description) => Text("--type", "TYPE", description);
 
     protected Option<bool> YesFlag() => Flag("--yes", "Don't ask");
-
-    private delegate bool Parse<T>(string text, out T value);
-
-    private Option<T?> Quantity<T>(string name, string placeholder, string description, Parse<T> parse, Func<T, bool> allowed, string rule)
-        where T : struct
-    {
-        var option = new Option<T?>(name) { Description = description, HelpName = placeholder };
-        option.CustomParser = result =>
-        {
-            var text = result.Tokens[0].Value;
-            if (parse(text, out var value) && allowed(value))
-            {
-                return value;
-            }
-
-            result.AddError($"{name} is {rule}, not \"{text}\"");
-            return null;
-        };
-        Add(option);
-        return option;
-    }
 }

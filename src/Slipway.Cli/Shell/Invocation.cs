@@ -71,6 +71,9 @@ internal sealed class Invocation(ParseResult parse, CliEnvironment environment, 
     /// <summary>A cache as typed: <c>org/name</c>, or <c>name</c> in the default org.</summary>
     public (string Org, string Name) Cache(string text) => InOrg(text, "cache", "slipway cache list");
 
+    /// <summary>A build cache as typed: <c>org/name</c>, or <c>name</c> in the default org.</summary>
+    public (string Org, string Name) BuildCache(string text) => InOrg(text, "build cache", "slipway buildcache list");
+
     /// <summary>A work queue as typed: <c>org/name</c>, or <c>name</c> in the default org.</summary>
     public (string Org, string Name) Queue(string text) => InOrg(text, "queue", "slipway jobs queue list");
 

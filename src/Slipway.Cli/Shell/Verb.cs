@@ -77,6 +77,33 @@ internal abstract class Verb(string name, string summary) : Command(name, summar
         return option;
     }
 
+    protected Option<TimeSpan?> Duration(string name, string description, TimeSpan least, TimeSpan most) =>
+        Quantity<TimeSpan>(name, "TIME", description, Quantities.TryDuration, time => time >= least && time <= most, $"a time such as 500ms, 30s, 10m or 12h, from {Quantities.Text(least)} to {Quantities.Text(most)}");
+
+    protected Option<long?> Size(string name, string description, long least) =>
+        Quantity<long>(name, "SIZE", description, Quantities.TrySize, size => size >= least, $"a size such as 64KiB or 512MiB, from {least} bytes");
+
+    protected delegate bool Parse<T>(string text, out T value);
+
+    protected Option<T?> Quantity<T>(string name, string placeholder, string description, Parse<T> parse, Func<T, bool> allowed, string rule)
+        where T : struct
+    {
+        var option = new Option<T?>(name) { Description = description, HelpName = placeholder };
+        option.CustomParser = result =>
+        {
+            var text = result.Tokens[0].Value;
+            if (parse(text, out var value) && allowed(value))
+            {
+                return value;
+            }
+
+            result.AddError($"{name} is {rule}, not \"{text}\"");
+            return null;
+        };
+        Add(option);
+        return option;
+    }
+
     /// <summary><c>--org</c>: for everything inside an org.</summary>
     protected Option<string?> OrgOption() =>
         Text("--org", "ORG", "Org; the context's default org unless given [env: SLIPWAY_ORG]");

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Slipway.Api;
 using Slipway.Api.Client;
+using Slipway.Cli.Shell;
 
 namespace Slipway.Cli.Jobs.Working;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Slipway.Cli.Jobs;
+namespace Slipway.Cli.Shell;
 
 /// <summary>Times, sizes and rates as people type them.</summary>
 internal static class Quantities
@@ -9,7 +9,7 @@ internal static class Quantities
         [("ms", 0.001), ("s", 1), ("min", 60), ("m", 60), ("h", 3600), ("d", 86_400)];
 
     private static readonly (string Unit, double Bytes)[] SizeUnits =
-        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("B", 1)];
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1L << 40), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1L << 40), ("B", 1)];
 
     private static readonly (string Unit, double Seconds)[] RateUnits = [("/s", 1), ("/min", 60), ("/m", 60), ("/h", 3600)];
 
