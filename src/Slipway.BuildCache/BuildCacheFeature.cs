@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Slipway.BuildCache.Cas;
 using Slipway.BuildCache.Namespaces;
 using Slipway.BuildCache.Stages;
 using Slipway.Data;
@@ -35,6 +36,7 @@ public static class BuildCacheFeature
         services.AddSingleton<CacheSpaces>();
         services.AddSingleton<BuildCacheEndpoints>();
         services.AddSingleton<StageEndpoints>();
+        services.AddReapi();
         services.AddHostedService<BuildCacheService>();
         return services;
     }
@@ -43,6 +45,7 @@ public static class BuildCacheFeature
     {
         BuildCacheEndpoints.Map(endpoints);
         StageEndpoints.Map(endpoints);
+        endpoints.MapReapi();
         return endpoints;
     }
 }

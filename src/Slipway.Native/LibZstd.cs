@@ -32,6 +32,12 @@ internal static unsafe partial class LibZstd
     public static partial nuint ZSTD_decompressStream(ZstdDecoderHandle context, OutBuffer* output, InBuffer* input);
 
     [LibraryImport(Library)]
+    public static partial nuint ZSTD_decompressDCtx(ZstdDecoderHandle context, byte* destination, nuint capacity, byte* source, nuint size);
+
+    [LibraryImport(Library)]
+    public static partial nuint ZSTD_findFrameCompressedSize(byte* source, nuint size);
+
+    [LibraryImport(Library)]
     public static partial ZstdEncoderHandle ZSTD_createCCtx();
 
     [LibraryImport(Library)]
