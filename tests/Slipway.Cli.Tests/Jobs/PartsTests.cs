@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using Shouldly;
 using Slipway.Api;
-using Slipway.Cli.Jobs;
 using Slipway.Cli.Jobs.Producing;
 using Slipway.Cli.Jobs.Working;
 using Slipway.Cli.Shell;
