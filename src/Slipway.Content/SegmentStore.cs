@@ -51,6 +51,9 @@ public sealed class SegmentStore : IAsyncDisposable
     /// <summary>The spaces that have anything, or were asked for.</summary>
     public IReadOnlyCollection<ContentSpace> Spaces => [.. spaces.Values];
 
+    /// <summary>At which length a segment is sealed. Tests make it small.</summary>
+    internal int SegmentBytes { get; init; } = Segment.DefaultMaxLength;
+
     internal IVolume Volume => volume;
 
     /// <summary>Called when a space was dropped, before anything of it is deleted.</summary>
@@ -76,6 +79,37 @@ public sealed class SegmentStore : IAsyncDisposable
                 volume.Delete(Checkpoint.NameOf(owner));
             }, CancellationToken.None);
         }
+    }
+
+    /// <summary>
+    /// Reads every record and every large file of all spaces and compares them with their checksums, and the log with the index.
+    /// With <paramref name="quarantine"/> what has rotted is forgotten, so that the next upload heals it.
+    /// </summary>
+    /// <param name="bytesPerSecond">At most so many are read; 0 for as fast as the disk gives them.</param>
+    public async Task<StoreReport> CheckAsync(bool quarantine, long bytesPerSecond, CancellationToken cancellationToken)
+    {
+        await Loaded.WaitAsync(cancellationToken);
+        var check = new StoreCheck(volume, time, quarantine, bytesPerSecond);
+        foreach (var space in spaces.Values)
+        {
+            await check.CheckAsync(space, cancellationToken);
+        }
+
+        return check.Report;
+    }
+
+    /// <summary>Rewrites segments of which less than a part (0 to 1) is alive. Loses nothing.</summary>
+    /// <returns>Bytes given back to the disk.</returns>
+    public async Task<long> CompactAsync(double alive, CancellationToken cancellationToken)
+    {
+        await Loaded.WaitAsync(cancellationToken);
+        long given = 0;
+        foreach (var space in spaces.Values)
+        {
+            given += await space.Eviction.CompactAsync(alive, cancellationToken);
+        }
+
+        return given;
     }
 
     /// <summary>Writes the indexes, so that the next start has nothing to replay, and lets go of the files.</summary>

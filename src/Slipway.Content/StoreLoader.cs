@@ -14,6 +14,8 @@ internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<str
 {
     public void Load(DateTimeOffset keepUploadsSince)
     {
+        // Names that the last process made and didn't sync count as durable from here on.
+        volume.SyncFolder("segments");
         var checkpoints = ReadCheckpoints();
         var bySpace = OpenSegments(checkpoints);
         var files = FindLargeFiles();
@@ -137,9 +139,6 @@ internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<str
         }
 
         var covered = checkpoint?.Segments.ToDictionary(segment => segment.Number, segment => segment.Length) ?? [];
-        // What was put while the checkpoint was being written: only the log knows whether it got to the disk.
-        index.RetainWhere(entry => entry.IsLarge
-            || (covered.TryGetValue(entry.Segment, out var length) && entry.Offset + Record.SizeOf(entry.StoredLength) <= length));
         long replayed = 0;
         foreach (var segment in segments)
         {
@@ -155,7 +154,7 @@ internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<str
             }
             else
             {
-                var records = segment.Scan(from, segment.File().Length, checkPayloads: true, rotten: static _ => { }, out var end);
+                var records = segment.Scan(from, segment.File().Length, checkPayloads: true, rotten: torn => segment.Void(torn), out var end);
                 if (end < segment.File().Length)
                 {
                     segment.Truncate(end);
@@ -174,6 +173,11 @@ internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<str
             }
 
             space.AddSegment(segment);
+            if (from < segment.Length)
+            {
+                // The last process may have died before it synced this. Whoever asks for durability now relies on it as well.
+                space.Sync.Wrote(segment, segment.Length - from);
+            }
         }
 
         var referenced = new List<long>();

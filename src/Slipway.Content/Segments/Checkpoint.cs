@@ -22,11 +22,12 @@ internal sealed record Checkpoint(Guid Owner, uint NextSegment, long NextFile, I
 
     public static string NameOf(Guid owner) => $"index/{owner:n}";
 
-    /// <summary>Writes beside the last one and takes its place when all of it is on the disk.</summary>
-    public void Write(IVolume volume, BlobIndex index)
+    private string DraftName => NameOf(Owner) + ".new";
+
+    /// <summary>Writes it beside the last one.</summary>
+    public void Draft(IVolume volume, BlobIndex index)
     {
-        var name = NameOf(Owner);
-        var draft = name + ".new";
+        var draft = DraftName;
         volume.Delete(draft);
         using (var file = volume.Create(draft))
         {
@@ -47,8 +48,12 @@ internal sealed record Checkpoint(Guid Owner, uint NextSegment, long NextFile, I
 
             file.Sync();
         }
+    }
 
-        volume.Rename(draft, name);
+    /// <summary>Lets it take the place of the last one.</summary>
+    public void Publish(IVolume volume)
+    {
+        volume.Rename(DraftName, NameOf(Owner));
         volume.SyncFolder("index");
     }
 

@@ -75,6 +75,9 @@ internal enum RecordKind : byte
 
     /// <summary>The blob was taken away. No payload.</summary>
     Removed = 2,
+
+    /// <summary>A crash tore the payload. Says nothing; it is there because sound records follow.</summary>
+    Void = 3,
 }
 
 /// <summary>The payload of a <see cref="RecordKind.Large"/>.</summary>

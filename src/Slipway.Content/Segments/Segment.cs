@@ -21,7 +21,7 @@ internal sealed class Segment
     /// 64 MiB: what eviction gives back at a time, what a crash makes us scan per space (46 ms at the disk's 1.4 GB/s), what S3 gets as
     /// one object. Offsets have 24 bits of 8 bytes, so up to 128 MiB would do.
     /// </summary>
-    public const int MaxLength = 64 << 20;
+    public const int DefaultMaxLength = 64 << 20;
 
     private const ulong Magic = 0x3147455350494c53;
 
@@ -126,11 +126,21 @@ internal sealed class Segment
         Grow(to);
     }
 
+    /// <summary>Marks a record whose payload a crash has torn, so that the footer doesn't vouch for it.</summary>
+    public void Void(in PlacedRecord torn)
+    {
+        Span<byte> header = stackalloc byte[Record.HeaderSize];
+        (torn.Record with { What = RecordKind.Void }).WriteHeader(header, Number);
+        File().Write(header, torn.Offset);
+    }
+
     public void Sync() => File().Sync();
 
     /// <summary>Writes the footer and syncs. Nothing is appended afterwards.</summary>
     public void Seal()
     {
+        // The records before the footer that vouches for them: with one sync for both, power loss could keep the footer alone.
+        File().Sync();
         var records = Scan(out var end);
         var footer = SegmentFooter.Encode(records, Number, end);
         File().Write(footer, end);
@@ -209,7 +219,7 @@ internal sealed class Segment
 
                 var payload = ReadOnlySpan<byte>.Empty;
                 byte[]? rented = null;
-                if (checkPayloads || record.What == RecordKind.Large)
+                if (record.What != RecordKind.Void && (checkPayloads || record.What == RecordKind.Large))
                 {
                     if (at + record.Size > start + filled)
                     {
@@ -231,6 +241,12 @@ internal sealed class Segment
                     {
                         payload = buffer.AsSpan((int)(at - start) + Record.HeaderSize, record.StoredLength);
                     }
+                }
+
+                if (record.What == RecordKind.Void)
+                {
+                    at += record.Size;
+                    continue;
                 }
 
                 var large = record.What == RecordKind.Large && payload.Length == Record.LargeSize ? LargeFile.Read(payload) : default;

@@ -503,12 +503,13 @@ public sealed class ContentSpace
         var before = Volatile.Read(ref changes);
         touched = false;
         checkpointedAt = Now;
-        // How far it goes is noted first. What is in the slots beyond that is ignored by who loads them, and replayed from the log if it is there.
+        // How far it goes is noted first: what is put while the slots are copied is in both, and replaying it again changes nothing.
         var covered = Segments.Select(segment => new CoveredSegment(segment.Number, segment.Length, segment.MadeAt, segment.IsSealed)).ToList();
         var checkpoint = new Checkpoint(Owner, store.NextSegmentNumber, store.LastFileNumber, covered);
-        // What a checkpoint says is here must be here after power loss too.
+        await Task.Run(() => checkpoint.Draft(volume, index));
+        // What it says is here must be here after power loss too; so all that was in the index while it was copied is synced before it counts.
         await sync.UntilNowAsync(CancellationToken.None);
-        await Task.Run(() => checkpoint.Write(volume, index));
+        checkpoint.Publish(volume);
         Interlocked.Add(ref changes, -before);
     }
 

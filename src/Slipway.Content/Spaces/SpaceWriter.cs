@@ -154,7 +154,7 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
                     continue;
                 }
 
-                if (open is { } full && bufferAt + buffered + append.Record.Size > Segment.MaxLength)
+                if (open is { } full && bufferAt + buffered + append.Record.Size > space.Store.SegmentBytes)
                 {
                     Flush(from);
                     PublishBatch();
@@ -250,10 +250,10 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
     private void Flush(long from)
     {
         FlushBuffer();
+        // After the write (see SpaceSync), and before anybody sees the new length: a checkpoint goes as far as the length and syncs what is counted.
+        sync.Wrote(open!, bufferAt - from);
         open!.Grow(bufferAt);
         space.AddSegmentBytes(bufferAt - from);
-        // After the write and before the count: see SpaceSync.
-        sync.Wrote(open, bufferAt - from);
     }
 
     private void PublishBatch()
