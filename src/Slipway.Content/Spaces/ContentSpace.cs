@@ -29,6 +29,7 @@ public sealed class ContentSpace
     // Oldest first. Replaced under segmentsLock; the last one may be open.
     private readonly Lock segmentsLock = new();
     private readonly List<Segment> segments = [];
+    private readonly SemaphoreSlim checkpointing = new(1);
     private long segmentBytes;
     private long largeBytes;
     private long largeFiles;
@@ -497,8 +498,21 @@ public sealed class ContentSpace
 
     internal void NoteReplayed(long records) => Volatile.Write(ref changes, records);
 
-    /// <summary>Writes the index to the disk.</summary>
+    /// <summary>Writes the index to the disk. One at a time: a draft is published by who has synced what is in it.</summary>
     internal async Task CheckpointAsync()
+    {
+        await checkpointing.WaitAsync();
+        try
+        {
+            await CheckpointAloneAsync();
+        }
+        finally
+        {
+            checkpointing.Release();
+        }
+    }
+
+    private async Task CheckpointAloneAsync()
     {
         var before = Volatile.Read(ref changes);
         touched = false;
