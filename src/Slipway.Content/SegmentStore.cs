@@ -303,7 +303,7 @@ public sealed class SegmentStore : IAsyncDisposable
     {
         try
         {
-            new StoreLoader(this, volume, report, threads).Load(time.GetUtcNow() - ResumableFor);
+            new StoreLoader(this, volume, report).Load(time.GetUtcNow() - ResumableFor);
             loaded.SetResult();
         }
         catch (Exception exception)

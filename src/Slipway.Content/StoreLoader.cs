@@ -10,7 +10,7 @@ namespace Slipway.Content;
 ///   large/*      ─► deleted when nothing points at it
 /// </code>
 /// </summary>
-internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<string> report, SyncThreads threads)
+internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<string> report)
 {
     public void Load(DateTimeOffset keepUploadsSince)
     {
@@ -168,7 +168,7 @@ internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<str
                 }
                 else
                 {
-                    threads.Run(segment.Seal);
+                    store.Sealed(segment);
                 }
             }
 

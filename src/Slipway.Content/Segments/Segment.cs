@@ -27,6 +27,7 @@ internal sealed class Segment
 
     private readonly IVolume volume;
     private readonly Lock handleLock = new();
+    private readonly TaskCompletionSource closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IVolumeFile? file;
 
     // One pin is the segment's own place in its space.
@@ -61,6 +62,9 @@ internal sealed class Segment
     public long Live => Volatile.Read(ref live);
 
     public bool IsSealed { get; private set; }
+
+    /// <summary>Completes when an attempt to seal it has ended; <see cref="IsSealed"/> says how.</summary>
+    public Task SealEnded => closed.Task;
 
     /// <summary>Another server's: only that one rewrites or evicts it.</summary>
     public bool IsForeign => volume.IsForeign(Name);
@@ -138,6 +142,18 @@ internal sealed class Segment
 
     /// <summary>Writes the footer and syncs. Nothing is appended afterwards.</summary>
     public void Seal()
+    {
+        try
+        {
+            SealRecords();
+        }
+        finally
+        {
+            closed.TrySetResult();
+        }
+    }
+
+    private void SealRecords()
     {
         // The records before the footer that vouches for them: with one sync for both, power loss could keep the footer alone.
         File().Sync();

@@ -79,6 +79,12 @@ public sealed class ContentSpace
         }
     }
 
+    /// <summary>Eviction goes by segments: a quota should be at least 16 of them, so that a step is no more than 6 % of it.</summary>
+    internal long MaxSegmentBytes => Quota is { } quota ? Math.Min(store.SegmentBytes, Math.Max(1 << 20, quota / 16)) : store.SegmentBytes;
+
+    /// <summary>Bytes of the large files one segment names, for the same reason. Without a quota 1 GiB: what is rewritten or shipped at a time.</summary>
+    internal long MaxReferredBytes => Quota is { } quota ? Math.Max(1 << 20, quota / 16) : 1L << 30;
+
     internal BlobIndex Index => index;
 
     internal SpaceWriter Writer => writer;

@@ -106,13 +106,7 @@ internal sealed class SpaceEviction(ContentSpace space)
 
     private async Task DownToAsync(long goal, CancellationToken cancellationToken)
     {
-        var guaranteed = space.Now - (long)space.MinimumAge.TotalSeconds;
-        if (!space.Segments.Any(segment => segment.IsSealed))
-        {
-            await space.Writer.SealAsync(cancellationToken);
-        }
-
-        // A turn over the segments there are now: what is copied lands behind them.
+        // A turn over the segments there are now, the one that is written to last: what is copied lands behind them.
         foreach (var segment in space.Segments)
         {
             if (space.StoredBytes <= goal)
@@ -120,26 +114,39 @@ internal sealed class SpaceEviction(ContentSpace space)
                 return;
             }
 
-            if (!segment.IsSealed || segment.IsForeign)
+            if (segment.IsForeign)
             {
                 continue;
             }
 
-            var age = space.Now - segment.MadeAt.ToUnixTimeSeconds();
-            var wanted = Math.Min(guaranteed, space.Now - (age / KeptPart));
-            var kept = BytesUsedSince(segment, wanted);
-            if (kept > segment.Length * MostCopied)
+            if (segment == space.Writer.Open)
             {
-                wanted = guaranteed;
-                kept = BytesUsedSince(segment, wanted);
+                await space.Writer.SealAsync(cancellationToken);
+            }
+            else if (!segment.IsSealed)
+            {
+                await segment.SealEnded.WaitAsync(cancellationToken);
             }
 
-            // Nothing to gain: copying all of it would only move it, and with a full disk not even that.
-            if (kept >= (segment.Length - Segment.HeaderSize) * 0.9 && !HasUnusedLarge(segment, wanted))
-            {
-                continue;
-            }
+            await GiveBackAsync(segment, cancellationToken);
+        }
+    }
 
+    private async Task GiveBackAsync(Segment segment, CancellationToken cancellationToken)
+    {
+        var guaranteed = space.Now - (long)space.MinimumAge.TotalSeconds;
+        var age = space.Now - segment.MadeAt.ToUnixTimeSeconds();
+        var wanted = Math.Min(guaranteed, space.Now - (age / KeptPart));
+        var kept = BytesUsedSince(segment, wanted);
+        if (kept > segment.Length * MostCopied)
+        {
+            wanted = guaranteed;
+            kept = BytesUsedSince(segment, wanted);
+        }
+
+        // Nothing to gain: copying all of it would only move it, and with a full disk not even that.
+        if (kept < (segment.Length - Segment.HeaderSize) * 0.9 || HasUnusedLarge(segment, wanted))
+        {
             await RewriteAsync(segment, wanted, cancellationToken);
         }
     }

@@ -29,6 +29,7 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
     private int buffered;
     private long bufferAt;
     private Segment? open;
+    private long referred;
     private int busy;
     private volatile bool stopped;
 
@@ -81,9 +82,10 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
         }
     }
 
-    /// <summary>Closes the open segment, so that it can be shipped or rewritten. Nothing happens when there is nothing in it.</summary>
+    /// <summary>Closes the open segment, so that it can be shipped or rewritten, and waits for its footer. Nothing happens when there is nothing in it.</summary>
     public async Task SealAsync(CancellationToken cancellationToken)
     {
+        Task sealing;
         while (Interlocked.CompareExchange(ref busy, 1, 0) != 0)
         {
             await Task.Yield();
@@ -92,16 +94,21 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
 
         try
         {
-            if (open is { } segment && segment.Length > Segment.HeaderSize)
+            if (open is not { } segment || segment.Length == Segment.HeaderSize)
             {
-                open = null;
-                space.Sealed(segment);
+                return;
             }
+
+            open = null;
+            space.Sealed(segment);
+            sealing = segment.SealEnded;
         }
         finally
         {
             Leave();
         }
+
+        await sealing.WaitAsync(cancellationToken);
     }
 
     /// <summary>Refuses everything from now on.</summary>
@@ -154,7 +161,7 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
                     continue;
                 }
 
-                if (open is { } full && bufferAt + buffered + append.Record.Size > space.Store.SegmentBytes)
+                if (open is { } full && (bufferAt + buffered + append.Record.Size > space.MaxSegmentBytes || referred > space.MaxReferredBytes))
                 {
                     Flush(from);
                     PublishBatch();
@@ -166,8 +173,10 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
                 {
                     open = space.NewSegment();
                     from = bufferAt = open.Length;
+                    referred = 0;
                 }
 
+                referred += append.LargeBytes;
                 append.Segment = open;
                 append.Offset = bufferAt + buffered;
                 Encode(append);
@@ -278,6 +287,8 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
         public ref readonly Record Record => ref record;
 
         public ReadOnlyMemory<byte> Payload { get; private set; }
+
+        public long LargeBytes => large.StoredLength;
 
         public IndexEntry? Replaces { get; private set; }
 

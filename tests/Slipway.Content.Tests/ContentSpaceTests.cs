@@ -1,0 +1,389 @@
+using Slipway.Testing;
+using static Slipway.Content.Tests.Uploading;
+
+namespace Slipway.Content.Tests;
+
+/// <summary>Spaces on a disk in memory, with segments of 64 KiB: what takes days and gigabytes happens in milliseconds.</summary>
+public sealed class ContentSpaceTests
+{
+    private const int BlobBytes = 4_000;
+
+    private readonly ManualTimeProvider time = new();
+    private readonly CrashingVolume volume = new();
+    private readonly List<string> reports = [];
+
+    private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(32 << 10)]
+    [InlineData((32 << 10) + 1)]
+    [InlineData(ContentSpace.MaxSmall)]
+    public async Task Small_blob_comes_back_as_it_was_stored_also_after_a_restart(int length)
+    {
+        var owner = Guid.NewGuid();
+        var store = await OpenAsync();
+        var key = await PutAsync(store.Space(owner), Bytes(length));
+        (await GetAsync(store.Space(owner), key)).ShouldBe(Bytes(length));
+        await store.DisposeAsync();
+
+        await using var again = await OpenAsync();
+
+        (await GetAsync(again.Space(owner), key)).ShouldBe(Bytes(length));
+    }
+
+    [Fact]
+    public async Task Space_knows_nothing_of_what_is_in_another_one()
+    {
+        await using var store = await OpenAsync();
+        ContentSpace ours = store.Space(Guid.NewGuid()), theirs = store.Space(Guid.NewGuid());
+        var key = await PutAsync(theirs, Bytes(BlobBytes));
+
+        ours.TryFind(key, out _).ShouldBeFalse();
+        ours.Touch(key, BlobBytes).ShouldBeFalse();
+        await PutAsync(ours, Bytes(BlobBytes));
+        theirs.Remove(key).ShouldBeTrue();
+
+        (await GetAsync(ours, key)).ShouldBe(Bytes(BlobBytes));
+        theirs.Usage.Blobs.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Touch_is_for_the_length_the_blob_has()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        var key = await PutAsync(space, Bytes(BlobBytes));
+
+        space.Touch(key, BlobBytes).ShouldBeTrue();
+        space.Touch(key, BlobBytes + 1).ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task Full_space_gives_up_its_oldest_blobs_and_keeps_what_is_in_use()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        space.Quota = 1 << 20;
+        var used = await PutAsync(space, Bytes(BlobBytes, seed: -1));
+        var unused = await PutAsync(space, Bytes(BlobBytes, seed: -2));
+        for (var seed = 0; seed < 1_000; seed++)
+        {
+            time.Advance(TimeSpan.FromMinutes(1));
+            space.Touch(used, BlobBytes).ShouldBeTrue();
+            await PutAsync(space, Bytes(BlobBytes, seed));
+            space.Usage.StoredBytes.ShouldBeLessThanOrEqualTo(1 << 20);
+        }
+
+        (await GetAsync(space, used)).ShouldBe(Bytes(BlobBytes, seed: -1));
+        space.TryFind(unused, out _).ShouldBeFalse();
+        (await GetAsync(space, KeyOf(Bytes(BlobBytes, 999)))).ShouldBe(Bytes(BlobBytes, 999));
+        // At least an hour of them, which is 60; and most of what the quota holds.
+        space.Usage.Blobs.ShouldBeGreaterThan(150);
+    }
+
+    [Fact]
+    public async Task Space_full_of_young_blobs_refuses_instead_of_breaking_a_build()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        space.Quota = 300_000;
+        var kept = new List<BlobKey>();
+
+        var refusal = await Should.ThrowAsync<ContentStoreException>(async () =>
+        {
+            for (var seed = 0; ; seed++)
+            {
+                kept.Add(await PutAsync(space, Bytes(BlobBytes, seed)));
+            }
+        });
+
+        refusal.Failure.ShouldBe(ContentFailure.QuotaExhausted);
+        refusal.Message.ShouldContain("Raise the quota");
+        kept.ShouldAllBe(key => space.Touch(key, BlobBytes));
+
+        time.Advance(TimeSpan.FromHours(2));
+        await PutAsync(space, Bytes(BlobBytes, -1));
+        space.Usage.StoredBytes.ShouldBeLessThanOrEqualTo(300_000);
+    }
+
+    [Fact]
+    public async Task Large_blobs_are_evicted_with_the_segment_that_names_them()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        space.Quota = 20 << 20;
+        var first = await PutLargeAsync(space, Bytes(2 << 20, seed: -1));
+        for (var seed = 0; seed < 30; seed++)
+        {
+            time.Advance(TimeSpan.FromMinutes(30));
+            await PutLargeAsync(space, Bytes(2 << 20, seed));
+        }
+
+        space.TryFind(first, out _).ShouldBeFalse();
+        space.Usage.StoredBytes.ShouldBeLessThanOrEqualTo(20 << 20);
+        (await GetAsync(space, KeyOf(Bytes(2 << 20, 29)))).ShouldBe(Bytes(2 << 20, 29));
+        Enumerable.Range(0, 256).Sum(first => volume.List($"large/{first:x2}").Count).ShouldBe((int)space.Usage.LargeFiles);
+    }
+
+    [Fact]
+    public async Task Retention_takes_what_nobody_asked_for_though_there_is_room()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        space.Retention = TimeSpan.FromDays(7);
+        var old = await PutAsync(space, Bytes(BlobBytes, 1));
+        var used = await PutAsync(space, Bytes(BlobBytes, 2));
+        await space.Writer.SealAsync(CancellationToken);
+        await Eventually.TrueAsync(() => space.Segments[0].IsSealed, CancellationToken);
+        time.Advance(TimeSpan.FromDays(6));
+        space.Touch(used, BlobBytes);
+        time.Advance(TimeSpan.FromDays(2));
+
+        await space.Eviction.ExpireAsync(CancellationToken);
+
+        space.TryFind(old, out _).ShouldBeFalse();
+        (await GetAsync(space, used)).ShouldBe(Bytes(BlobBytes, 2));
+    }
+
+    [Fact]
+    public async Task Compaction_gives_removed_bytes_back_and_loses_nothing()
+    {
+        var owner = Guid.NewGuid();
+        var store = await OpenAsync();
+        var space = store.Space(owner);
+        var keys = new List<BlobKey>();
+        for (var seed = 0; seed < 100; seed++)
+        {
+            keys.Add(await PutAsync(space, Bytes(BlobBytes, seed)));
+        }
+
+        foreach (var key in keys.Where((_, at) => at % 4 != 0))
+        {
+            space.Remove(key).ShouldBeTrue();
+        }
+
+        await Eventually.TrueAsync(() => space.Segments.Count(segment => !segment.IsSealed) == 1, CancellationToken);
+        var given = await store.CompactAsync(alive: 0.5, CancellationToken);
+        await store.DisposeAsync();
+        await using var again = await OpenAsync();
+
+        given.ShouldBeGreaterThan(200_000);
+        for (var at = 0; at < keys.Count; at++)
+        {
+            (await GetAsync(again.Space(owner), keys[at])).ShouldBe(at % 4 == 0 ? Bytes(BlobBytes, at) : null);
+        }
+    }
+
+    [Fact]
+    public async Task Rotten_blob_is_a_miss_and_the_next_upload_heals_it()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        var key = await PutAsync(space, Bytes(BlobBytes));
+        var before = space.LastLossAt;
+        time.Advance(TimeSpan.FromMinutes(5));
+        Flip(space.Segments[0].Name, 1_000);
+
+        (await GetAsync(space, key)).ShouldBeNull();
+
+        space.TryFind(key, out _).ShouldBeFalse();
+        space.LastLossAt.ShouldBe(before + TimeSpan.FromMinutes(5));
+        reports.ShouldHaveSingleItem().ShouldContain("quarantined");
+        await PutAsync(space, Bytes(BlobBytes));
+        (await GetAsync(space, key)).ShouldBe(Bytes(BlobBytes));
+    }
+
+    [Fact]
+    public async Task Scrub_finds_rot_in_small_and_large_blobs_and_fsck_only_tells_of_it()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        var small = await PutAsync(space, Bytes(BlobBytes));
+        var large = await PutLargeAsync(space, Bytes(2 << 20));
+        var sound = await PutAsync(space, Bytes(BlobBytes, 3));
+        Flip(space.Segments[0].Name, 1_000);
+        Flip(volume.List("large/02").Concat(volume.List("large/01")).Select(file => $"large/{file.Name[^2..]}/{file.Name}").Single(), 1_000_000);
+
+        var look = await store.CheckAsync(quarantine: false, bytesPerSecond: 0, CancellationToken);
+        look.Faults.ShouldBe(2);
+        space.TryFind(small, out _).ShouldBeTrue();
+
+        var scrub = await store.CheckAsync(quarantine: true, bytesPerSecond: 0, CancellationToken);
+        scrub.Faults.ShouldBe(2);
+        space.TryFind(small, out _).ShouldBeFalse();
+        space.TryFind(large, out _).ShouldBeFalse();
+        (await GetAsync(space, sound)).ShouldBe(Bytes(BlobBytes, 3));
+        volume.List("quarantine").Count.ShouldBe(1);
+        (await store.CheckAsync(quarantine: false, bytesPerSecond: 0, CancellationToken)).Findings.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Last_word_about_an_action_counts_after_a_restart_too()
+    {
+        var owner = Guid.NewGuid();
+        var key = new BlobKey(BlobKind.ActionSha256, Digest.Of("action"u8));
+        var store = await OpenAsync();
+        for (var version = 1; version <= 40; version++)
+        {
+            await store.Space(owner).PutAsync(key, Bytes(BlobBytes, version), BlobCodec.Raw, BlobBytes, Durability.Written, CancellationToken);
+            (await GetAsync(store.Space(owner), key)).ShouldBe(Bytes(BlobBytes, version));
+        }
+
+        // Without a farewell: nothing was written but the log.
+        await using var again = volume.AfterKill(new Random(1)).OpenStore();
+        await again.Loaded;
+
+        (await GetAsync(again.Space(owner), key)).ShouldBe(Bytes(BlobBytes, 40));
+        await store.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Index_that_has_rotted_is_made_anew_from_the_segments()
+    {
+        var owner = Guid.NewGuid();
+        var store = await OpenAsync();
+        for (var seed = 0; seed < 50; seed++)
+        {
+            await PutAsync(store.Space(owner), Bytes(BlobBytes, seed));
+        }
+
+        await store.DisposeAsync();
+        foreach (var at in (long[])[10, 1_500])
+        {
+            Flip(Checkpoint.NameOf(owner), at);
+            await using var again = await OpenAsync();
+
+            for (var seed = 0; seed < 50; seed++)
+            {
+                (await GetAsync(again.Space(owner), KeyOf(Bytes(BlobBytes, seed)))).ShouldBe(Bytes(BlobBytes, seed));
+            }
+        }
+
+        reports.Count(report => report.Contains("is made anew", StringComparison.Ordinal)).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task Dropped_space_leaves_no_file_and_its_owner_starts_anew()
+    {
+        await using var store = await OpenAsync();
+        var owner = Guid.NewGuid();
+        var gone = store.Space(owner);
+        var kept = await PutAsync(store.Space(Guid.NewGuid()), Bytes(BlobBytes, 7));
+        await PutAsync(gone, Bytes(BlobBytes));
+        await PutLargeAsync(gone, Bytes(2 << 20));
+        await store.CheckpointAsync(gone, onlyWhenDue: false);
+
+        await store.DropAsync(owner, CancellationToken);
+
+        volume.List("segments").Count.ShouldBe(1);
+        volume.List("index").ShouldBeEmpty();
+        Enumerable.Range(0, 256).Sum(first => volume.List($"large/{first:x2}").Count).ShouldBe(0);
+        store.Space(owner).TryFind(KeyOf(Bytes(BlobBytes)), out _).ShouldBeFalse();
+        await Should.ThrowAsync<ContentStoreException>(async () => await PutAsync(gone, Bytes(BlobBytes, 8)));
+        store.Spaces.Any(space => space.TryFind(kept, out _)).ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task Upload_with_a_name_goes_on_where_the_last_process_left_it()
+    {
+        var owner = Guid.NewGuid();
+        var bytes = Bytes(3 << 20);
+        var store = await OpenAsync();
+        await using (var cut = store.Space(owner).BeginLarge("upload-1"))
+        {
+            await cut.WriteAsync(bytes.AsMemory(0, 1_234_567), CancellationToken);
+        }
+
+        await store.DisposeAsync();
+        await using var again = await OpenAsync();
+        await using var upload = again.Space(owner).BeginLarge("upload-1");
+
+        upload.ResumedLength.ShouldBe(1_234_567);
+        var seen = new List<byte>();
+        await upload.ReadResumedAsync(part => seen.AddRange(part.Span), CancellationToken);
+        seen.ToArray().ShouldBe(bytes[..1_234_567]);
+        await upload.WriteAsync(bytes.AsMemory(1_234_567), CancellationToken);
+        await upload.CommitAsync(KeyOf(bytes), BlobCodec.Raw, bytes.Length, Durability.Written, CancellationToken);
+        (await GetAsync(again.Space(owner), KeyOf(bytes))).ShouldBe(bytes);
+        again.Space(Guid.NewGuid()).BeginLarge("upload-1").ResumedLength.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Puts_at_the_same_time_all_arrive()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(client => Task.Run(async () =>
+        {
+            for (var at = 0; at < 200; at++)
+            {
+                await PutAsync(space, Bytes((at * 37) % 9_000, (client * 1_000) + at), at % 10 == 0 ? Durability.Synced : Durability.Written);
+            }
+        })));
+
+        for (var client = 0; client < 8; client++)
+        {
+            for (var at = 0; at < 200; at++)
+            {
+                var bytes = Bytes((at * 37) % 9_000, (client * 1_000) + at);
+                (await GetAsync(space, KeyOf(bytes))).ShouldBe(bytes);
+            }
+        }
+
+        (await store.CheckAsync(quarantine: false, bytesPerSecond: 0, CancellationToken)).Findings.ShouldBeEmpty();
+    }
+
+    private async Task<SegmentStore> OpenAsync()
+    {
+        var store = volume.OpenStore(time: time, reports: reports);
+        await store.Loaded;
+        return store;
+    }
+
+    private static BlobKey KeyOf(byte[] bytes) => new(BlobKind.Sha256, Digest.Of(bytes));
+
+    private static async Task<BlobKey> PutAsync(ContentSpace space, byte[] bytes, Durability durability = Durability.Written)
+    {
+        await space.PutAsync(KeyOf(bytes), bytes, BlobCodec.Raw, bytes.Length, durability, CancellationToken);
+        return KeyOf(bytes);
+    }
+
+    private static async Task<BlobKey> PutLargeAsync(ContentSpace space, byte[] bytes)
+    {
+        await using var upload = space.BeginLarge(resumeName: null);
+        await upload.WriteAsync(bytes, CancellationToken);
+        await upload.CommitAsync(KeyOf(bytes), BlobCodec.Raw, bytes.Length, Durability.Written, CancellationToken);
+        return KeyOf(bytes);
+    }
+
+    private static async Task<byte[]?> GetAsync(ContentSpace space, BlobKey key)
+    {
+        if (!space.TryFind(key, out var info))
+        {
+            return null;
+        }
+
+        if (!info.IsLarge)
+        {
+            var bytes = new byte[info.StoredLength];
+            return await space.ReadAsync(info, bytes, CancellationToken) ? bytes : null;
+        }
+
+        await using var reader = (await space.OpenAsync(info, CancellationToken)).ShouldNotBeNull();
+        var large = new byte[reader.Length];
+        (await reader.ReadAsync(large, 0, CancellationToken)).ShouldBe(large.Length);
+        return large;
+    }
+
+    private void Flip(string name, long at)
+    {
+        using var file = volume.Open(name, forWriting: true);
+        var bytes = new byte[1];
+        file.Read(bytes, at);
+        bytes[0] ^= 0x40;
+        file.Write(bytes, at);
+    }
+}
