@@ -45,7 +45,7 @@ internal sealed class BenchedServer : IAsyncDisposable
         var data = Path.Combine(folder, "data");
         var log = Path.Combine(folder, "server.log");
         var process = Shell.Start("dotnet",
-            [Path.Combine(root, "artifacts/publish/server/Slipway.Server.dll"), "up", "--data", data, "--http", url.Authority, "--set", "limits.requestsPerMinute=1000000"], log);
+            [Path.Combine(root, "artifacts/publish/server/Slipway.Server.dll"), "up", "--data", data, "--http", url.Authority, "--grpc", "127.0.0.1:0", "--set", "limits.requestsPerMinute=1000000"], log);
         try
         {
             await Shell.UntilAnswersAsync(new Uri(url, "/readyz"), process, log);

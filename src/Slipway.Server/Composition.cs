@@ -8,6 +8,7 @@ using Microsoft.Extensions.Logging;
 using Slipway.Api;
 using Slipway.BuildCache;
 using Slipway.Data;
+using Slipway.Grpc;
 using Slipway.Jobs;
 using Slipway.NixCache;
 using Slipway.Queue;
@@ -43,6 +44,9 @@ internal static class Composition
         services.Configure<JsonOptions>(json => UseWireContract(json.SerializerOptions));
         services.AddTelemetry(configuration);
         services.AddApiDocumentation();
+        services.AddSingleton(new GrpcServerOptions { Translate = GrpcStatuses.Of });
+        services.AddSingleton(new GrpcHealth());
+        services.AddSingleton(new GrpcReflection());
         services.AddSingleton<Readiness>();
         services.AddSingleton(Checks.OfDatabase(foundations.Database));
         services.AddSingleton(Checks.OfQueue(foundations.Redis, configuration.Redis.AllowEviction));
@@ -101,6 +105,9 @@ internal static class Composition
         var app = builder.Build();
         app.UseSlipwayPipeline(configuration);
         app.MapHealth();
+        // Like /readyz, for anybody: load balancers of gRPC ask here.
+        app.MapGrpcHealth(app.Services.GetRequiredService<GrpcHealth>());
+        app.MapGrpcReflection(app.Services.GetRequiredService<GrpcReflection>());
         app.MapOpenApi("/openapi/{documentName}.json");
         app.MapTenancy();
         app.MapNixCache();

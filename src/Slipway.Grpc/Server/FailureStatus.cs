@@ -16,6 +16,11 @@ internal sealed partial class FailureStatus(GrpcServerOptions options, ILogger l
 
         if (options.Translate(failure) is { } translated)
         {
+            if (translated.Status == GrpcStatus.Unavailable)
+            {
+                Log.Unavailable(logger, http.Request.Path.Value, failure.Message, http.TraceIdentifier);
+            }
+
             return translated;
         }
 
@@ -46,6 +51,9 @@ internal sealed partial class FailureStatus(GrpcServerOptions options, ILogger l
     {
         [LoggerMessage(LogLevel.Debug, "the client of {Method} went away")]
         public static partial void ClientLeft(ILogger logger, string? method);
+
+        [LoggerMessage(LogLevel.Warning, "{Method} could not be served: {Reason}; call {Id}")]
+        public static partial void Unavailable(ILogger logger, string? method, string reason, string id);
 
         [LoggerMessage(LogLevel.Error, "{Method} failed; call {Id}")]
         public static partial void Failed(ILogger logger, Exception exception, string? method, string id);

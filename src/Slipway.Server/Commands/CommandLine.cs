@@ -21,6 +21,7 @@ internal sealed record CommandLine(
     private static readonly (string Flag, ConfigurationKey Key)[] KeyFlags =
     [
         ("--http", ConfigurationKeys.HttpListen),
+        ("--grpc", ConfigurationKeys.GrpcListen),
         ("--data", ConfigurationKeys.DataFolder),
         ("--public-url", ConfigurationKeys.HttpPublicUrl),
         ("--log-format", ConfigurationKeys.LogFormat),
@@ -154,6 +155,7 @@ internal sealed record CommandLine(
 
         Flags
           --http ADDRESS:PORT           where to serve HTTP (http.listen), 127.0.0.1:7474 unless given
+          --grpc ADDRESS:PORT           where to serve gRPC (grpc.listen), 127.0.0.1:7475 unless given
           --data DIR                    data folder (data.folder), $XDG_DATA_HOME/slipway unless given
           --public-url URL              what clients reach the server by (http.publicUrl)
           --log-format FORMAT           auto, console or json (log.format)

@@ -25,6 +25,10 @@ internal static class ConfigurationKeys
         "http.publicUrl", "URL", "http:// and the listen address", null,
         "What clients reach this server by; it goes into cache URLs and printed commands.", false, null, ValueParsers.HttpUrl);
 
+    public static readonly ConfigurationKey<ListenAddress?> GrpcListen = new(
+        "grpc.listen", "ADDRESS:PORT, port 0 for any free one", "127.0.0.1 and the port after that of http.listen: 7475", null,
+        "Where gRPC is served (h2c): the build cache for Bazel and other clients of the remote execution API.", false, null, ValueParsers.Listen);
+
     public static readonly ConfigurationKey<string?> DatabaseUrl = new(
         "database.url", "PostgreSQL address", "the embedded PostgreSQL", null,
         "The PostgreSQL to use instead of the embedded one.", true, null, ValueParsers.DatabaseUrl);
@@ -166,7 +170,7 @@ internal static class ConfigurationKeys
 
     public static IReadOnlyList<ConfigurationKey> All { get; } =
     [
-        DataFolder, HttpListen, HttpPublicUrl, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
+        DataFolder, HttpListen, HttpPublicUrl, GrpcListen, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
         RequestBytes, NarinfoBytes, NarBytes, ArchiveBytes, ConcurrentIngests, MinUploadBytesPerSecond, Connections,
         RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, BuildCaches, BuildCacheBlobBytes,
         BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, NixHosts, SessionLifetime,
@@ -183,6 +187,7 @@ internal static class ConfigurationKeys
     public static ServerConfiguration Build(ConfigurationValues values) => new(
         new DataConfiguration(values.Get(DataFolder)),
         new HttpConfiguration(values.Get(HttpListen), values.Get(HttpPublicUrl)),
+        new GrpcConfiguration(values.Get(GrpcListen) ?? NextTo(values.Get(HttpListen))),
         new DatabaseConfiguration(values.Get(DatabaseUrl)),
         new RedisConfiguration(values.Get(RedisUrl), values.Get(RedisAllowEviction)),
         new LogConfiguration(values.Get(LogFormat), values.Get(LogLevel)),
@@ -233,6 +238,9 @@ internal static class ConfigurationKeys
             yield return values.FaultOf(OtlpHeaders, "is set, but otlp.endpoint is not, so it goes nowhere", "set otlp.endpoint, or remove it");
         }
     }
+
+    // Loopback even where HTTP is not: opening a second port to others is for the operator to ask for. 0 stays "any free one".
+    private static ListenAddress NextTo(ListenAddress http) => new(IPAddress.Loopback, http.Port is 0 or 65_535 ? 0 : http.Port + 1);
 
     private static ConfigurationKey<long> Size(string name, long standard, long minimum, long maximum, string description) => new(
         name, "size: a number and B, KiB, MiB, GiB or TiB", ValueParsers.ShowBytes(standard), $"{ValueParsers.ShowBytes(minimum)} to {ValueParsers.ShowBytes(maximum)}",

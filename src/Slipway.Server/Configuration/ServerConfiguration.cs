@@ -11,6 +11,7 @@ namespace Slipway.Server.Configuration;
 internal sealed record ServerConfiguration(
     DataConfiguration Data,
     HttpConfiguration Http,
+    GrpcConfiguration Grpc,
     DatabaseConfiguration Database,
     RedisConfiguration Redis,
     LogConfiguration Log,
@@ -29,6 +30,8 @@ internal sealed record DataConfiguration(string? Folder);
 
 /// <param name="PublicUrl">What clients reach the server by; null: the listen address.</param>
 internal sealed record HttpConfiguration(ListenAddress Listen, Uri? PublicUrl);
+
+internal sealed record GrpcConfiguration(ListenAddress Listen);
 
 /// <param name="Url">Null: the embedded PostgreSQL.</param>
 internal sealed record DatabaseConfiguration(string? Url);

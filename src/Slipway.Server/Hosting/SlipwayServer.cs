@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Slipway.Grpc;
 using Slipway.Server.Configuration;
 using Slipway.Server.Health;
 using Slipway.Server.Telemetry;
@@ -45,6 +46,10 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
 
     /// <summary>Where it listens, with the port it was given when it asked for any.</summary>
     public Uri Url => new(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First()
+        .Replace("//0.0.0.0:", "//127.0.0.1:", StringComparison.Ordinal).Replace("//[::]:", "//[::1]:", StringComparison.Ordinal));
+
+    /// <summary>Where gRPC is served.</summary>
+    public Uri GrpcUrl => new(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Last()
         .Replace("//0.0.0.0:", "//127.0.0.1:", StringComparison.Ordinal).Replace("//[::]:", "//[::1]:", StringComparison.Ordinal));
 
     /// <param name="extend">Adds endpoints beside the server's own; for tests.</param>
@@ -102,6 +107,7 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
         var logger = loggers.CreateLogger<SlipwayServer>();
         Log.Draining(logger, (int)configuration.Drain.Seconds.TotalSeconds);
         app.Services.GetRequiredService<Readiness>().Drain();
+        app.Services.GetRequiredService<GrpcHealth>().SetAll(GrpcServing.NotServing);
         if (configuration.Drain.Delay > TimeSpan.Zero)
         {
             await Task.Delay(configuration.Drain.Delay, time, force).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -32,15 +32,37 @@ internal static class KestrelLimits
         // Readers get Kestrel's floor and a longer grace: nix pauses a download while it unpacks another path.
         limits.MinResponseDataRate = new MinDataRate(240, TimeSpan.FromSeconds(30));
 
-        var listen = configuration.Http.Listen;
-        // HTTP/1.1 only: h2c on one port with it needs prior knowledge, which nothing here speaks, and only widens what can go wrong.
+        ApplyHttp2(limits.Http2);
+        // Without TLS there is no ALPN to tell the two apart on one port: HTTP/1.1 on one, HTTP/2 with prior knowledge (gRPC) on the other.
+        // The first address is the server's own, see SlipwayServer.Url.
+        Listen(options, configuration.Http.Listen, HttpProtocols.Http1);
+        Listen(options, configuration.Grpc.Listen, HttpProtocols.Http2);
+    }
+
+    private static void ApplyHttp2(Http2Limits http2)
+    {
+        // Bazel opens 100 streams a connection at most unless told otherwise, and --jobs 200 is common: both fit on one connection.
+        http2.MaxStreamsPerConnection = 250;
+        // What one connection may have on the way to us: 1 Gbit/s times 60 ms of round trip are 7.5 MB.
+        http2.InitialConnectionWindowSize = 8 << 20;
+        // One stream alone gets a quarter, so that a handler that waits for the disk does not stop the others of its connection.
+        http2.InitialStreamWindowSize = 2 << 20;
+        // Bazel's messages are 16 KiB and a few bytes: with the standard frame of 16 KiB each would be cut in two. Read whole before it is used, so not more.
+        http2.MaxFrameSize = 32 << 10;
+        // A machine that vanished without a word holds its streams no longer than this. NAT devices forget a silent connection after a minute.
+        http2.KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+        http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(20);
+    }
+
+    private static void Listen(KestrelServerOptions options, ListenAddress listen, HttpProtocols protocols)
+    {
         if (listen.Address is null)
         {
-            options.ListenLocalhost(listen.Port, one => one.Protocols = HttpProtocols.Http1);
+            options.ListenLocalhost(listen.Port, one => one.Protocols = protocols);
         }
         else
         {
-            options.Listen(new IPEndPoint(listen.Address, listen.Port), one => one.Protocols = HttpProtocols.Http1);
+            options.Listen(new IPEndPoint(listen.Address, listen.Port), one => one.Protocols = protocols);
         }
     }
 }

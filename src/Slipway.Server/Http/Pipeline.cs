@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Slipway.Grpc;
 using Slipway.Server.Configuration;
 using Slipway.Tenancy;
 
@@ -12,10 +13,12 @@ namespace Slipway.Server.Http;
 /// </summary>
 /// <remarks>
 /// <code>
-///            NixHosts ─ ProblemAnswers ─┬─ RequestFrame ─┬─ routing ─ tenancy (only routes with an access rule) ─ handler
-/// (host name → /nix/org/cache)          └── /nix ────────┘
+///            NixHosts ─┬─ ProblemAnswers ─┬─ RequestFrame ─┬─ routing ─ tenancy (only routes with an access rule) ─ handler
+/// (host name → /nix/…) │                  └── /nix ────────┤
+///                      └── gRPC: GrpcAnswers ──────────────┘
 /// </code>
-/// Requests under <c>/nix</c> are the hot path: no id, no scope, no access log, no rate limit; problems and nosniff they do get.
+/// Requests under <c>/nix</c> are a hot path: no id, no scope, no access log, no rate limit; problems and nosniff they do get. Calls of
+/// gRPC are another: of all this they only get statuses in the place of problems.
 /// </remarks>
 internal static class Pipeline
 {
@@ -32,8 +35,9 @@ internal static class Pipeline
             app.UseMiddleware<NixHosts>(configuration.Nix);
         }
 
-        app.UseMiddleware<ProblemAnswers>();
-        app.UseWhen(http => framesEverything || !IsNix(http), framed => framed.UseMiddleware<RequestFrame>());
+        app.UseGrpcAnswers();
+        app.UseWhen(http => !GrpcAnswers.IsGrpc(http), answered => answered.UseMiddleware<ProblemAnswers>());
+        app.UseWhen(http => framesEverything || !(IsNix(http) || GrpcAnswers.IsGrpc(http)), framed => framed.UseMiddleware<RequestFrame>());
         app.UseRouting();
         app.UseMiddleware<EndStreamsOnStop>();
         app.UseTenancy();

@@ -29,7 +29,9 @@ internal static class SendFileTransport
     });
 
     /// <summary>The same for one endpoint. Must come before <c>UseHttps</c>, and does, as an endpoint default.</summary>
-    public static void UseSendFile(this ListenOptions endpoint) => endpoint.Use(next => connection => OnConnectionAsync(connection, next));
+    public static void UseSendFile(this ListenOptions endpoint) => 
+        // Over HTTP/2 a response is not the only one on its connection. What the protocols are is known when the endpoint is bound.
+        endpoint.Use(next => endpoint.Protocols == HttpProtocols.Http2 ? next : connection => OnConnectionAsync(connection, next));
 
     private static async Task OnConnectionAsync(ConnectionContext connection, ConnectionDelegate next)
     {

@@ -18,11 +18,17 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
         this.settings = settings;
         // Chosen once, so that clients and their caches find the server again after a restart.
         using var listener = new TcpListener(IPAddress.Loopback, 0);
+        using var grpcListener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
+        grpcListener.Start();
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        GrpcPort = ((IPEndPoint)grpcListener.LocalEndpoint).Port;
     }
 
     public int Port { get; }
+
+    /// <summary>gRPC without TLS: <c>grpc://127.0.0.1:{GrpcPort}</c>.</summary>
+    public int GrpcPort { get; }
 
     public Uri Url => new($"http://127.0.0.1:{Port}");
 
@@ -50,7 +56,7 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
     public async Task StartAgainAsync()
     {
         process?.Dispose();
-        var start = new ProcessStartInfo(Programs.Server, ["up", "--data", DataFolder, "--http", $"127.0.0.1:{Port}", "--log-format", "json", .. settings.SelectMany(setting => (string[])["--set", setting])])
+        var start = new ProcessStartInfo(Programs.Server, ["up", "--data", DataFolder, "--http", $"127.0.0.1:{Port}", "--grpc", $"127.0.0.1:{GrpcPort}", "--log-format", "json", .. settings.SelectMany(setting => (string[])["--set", setting])])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

