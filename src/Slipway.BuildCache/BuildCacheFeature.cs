@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Slipway.BuildCache.Cas;
+using Slipway.BuildCache.Http;
 using Slipway.BuildCache.Namespaces;
 using Slipway.BuildCache.Stages;
 using Slipway.Data;
@@ -37,6 +38,7 @@ public static class BuildCacheFeature
         services.AddSingleton<BuildCacheEndpoints>();
         services.AddSingleton<StageEndpoints>();
         services.AddReapi();
+        services.AddHttpCaches();
         services.AddHostedService<BuildCacheService>();
         return services;
     }
@@ -46,6 +48,7 @@ public static class BuildCacheFeature
         BuildCacheEndpoints.Map(endpoints);
         StageEndpoints.Map(endpoints);
         endpoints.MapReapi();
+        endpoints.MapHttpCaches();
         return endpoints;
     }
 }

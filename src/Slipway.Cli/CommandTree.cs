@@ -5,6 +5,7 @@ using Slipway.Cli.Caches.SigningKeys;
 using Slipway.Cli.Contexts;
 using Slipway.Cli.Doctor;
 using Slipway.Cli.Events;
+using Slipway.Cli.GoCache;
 using Slipway.Cli.Jobs;
 using Slipway.Cli.Keys;
 using Slipway.Cli.Meta;
@@ -52,6 +53,7 @@ internal static class CommandTree
         Of(Caches, "fsck", "Check every blob of a store", _ => new Fsck()),
         Of(Builds, "buildcache", "Remote caches for Bazel, ccache, turbo and others", s => new Noun(
             "buildcache", s, new BuildCacheCreate(), new BuildCacheList(), new BuildCacheShow(), new BuildCacheUpdate(), new BuildCacheDelete(), new BuildCacheUse())),
+        Of(Builds, "gocacheprog", "Let the go command use a build cache", _ => new GoCacheProg()),
         Of(Work, "jobs", "Work queues: enqueue, work, watch, mend", s => new JobsNoun(s)),
         Of(People, "org", "Orgs and their members", s => new Noun(
             "org", s, new OrgCreate(), new OrgList(), new OrgShow(), new OrgUse(), new OrgStage(),

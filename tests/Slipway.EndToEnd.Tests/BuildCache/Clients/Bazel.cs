@@ -99,7 +99,8 @@ internal sealed partial class BazelWorkspace : IAsyncDisposable
         folder.Dispose();
     }
 
-    public Task<Ran> StartAsync(string command, string[] targets, params string[] options) => RunAsync(command, targets, options).ContinueWith(run => run.Result.Ran, TaskScheduler.Default);
+    /// <summary>A file that a build under way has made, found without asking the busy Bazel server.</summary>
+    public string Built(string name) => System.IO.Path.Combine(folder.Folder("base"), "execroot/lab/bazel-out/k8-fastbuild/bin", name);
 
     private Task<Ran> BazelAsync(string[] arguments) => Run.ProgramAsync(
         bazel.Program,

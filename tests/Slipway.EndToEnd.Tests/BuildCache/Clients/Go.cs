@@ -13,12 +13,12 @@ internal sealed class Go : IDisposable
     public static async Task<Go> OfDebianAsync() =>
         new(Path.Combine(await Downloads.DebianAsync("trixie", "golang-1.24-go", "golang-1.24-src"), "usr/lib/go-1.24"));
 
-    /// <summary>Builds and runs a program of one file; <paramref name="environment"/> says where the cache is.</summary>
-    public async Task<Ran> RunAsync(string main, IReadOnlyDictionary<string, string?> environment)
+    /// <summary>Runs the go command on a program of one file; <paramref name="environment"/> says where the cache is.</summary>
+    public async Task<Ran> RunAsync(string main, string[] arguments, IReadOnlyDictionary<string, string?> environment)
     {
         File.WriteAllText(folder.File("go.mod"), "module lab\ngo 1.24\n");
         File.WriteAllText(folder.File("main.go"), main);
-        return await Run.ProgramAsync(Path.Combine(root, "bin/go"), ["run", "."], new Dictionary<string, string?>(environment)
+        return await Run.ProgramAsync(Path.Combine(root, "bin/go"), arguments, new Dictionary<string, string?>(environment)
         {
             ["HOME"] = folder.Folder("home"),
             ["GOPATH"] = folder.Folder("gopath"),

@@ -31,11 +31,11 @@ internal sealed class NodeWorkspace : IDisposable
 
     private static readonly string[] Packages = ["left", "right"];
 
-    public static async Task<NodeWorkspace> OfTurboAsync()
+    public static async Task<NodeWorkspace> OfTurboAsync(bool signed)
     {
         var workspace = new NodeWorkspace("turbo", await Downloads.NpmAsync("turbo@2.11.11"));
         workspace.Write("package.json", """{"name": "lab", "private": true, "packageManager": "npm@10.8.2", "workspaces": ["packages/*"]}""");
-        workspace.Write("turbo.json", """{"tasks": {"build": {"outputs": ["dist/**"]}}}""");
+        workspace.Write("turbo.json", """{"remoteCache": {"signature": SIGNED}, "tasks": {"build": {"outputs": ["dist/**"]}}}""".Replace("SIGNED", signed ? "true" : "false", StringComparison.Ordinal));
         return await workspace.AsRepositoryAsync();
     }
 
