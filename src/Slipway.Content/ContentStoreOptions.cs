@@ -9,6 +9,11 @@ public sealed record ContentStoreOptions
     /// </summary>
     public long ReserveBytes { get; init; } = 1L << 30;
 
+    /// <summary>The bucket all stores have their segments in as well; null: there is none.</summary>
+    public S3Options? S3 { get; init; }
+
+    internal TierTimings TierTimings { get; init; } = new();
+
     /// <summary>How often indexes are written, segments compacted and old blobs taken away: a minute of log is replayed in well under a second.</summary>
     public TimeSpan Housekeeping { get; init; } = TimeSpan.FromMinutes(1);
 }

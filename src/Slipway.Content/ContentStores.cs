@@ -47,7 +47,7 @@ public sealed partial class ContentStores : IAsyncDisposable
 
             var segments = await OpenSegmentsAsync(storeId, path, cancellationToken);
             var store = new MeteredContentStore(new SpaceContentStore(segments.Store.Space(storeId), options.ReserveBytes), meter, storeId, time);
-            stores = new Dictionary<Guid, OpenStore>(stores) { [storeId] = new OpenStore(path, segments.Store, segments.Lock, store) };
+            stores = new Dictionary<Guid, OpenStore>(stores) { [storeId] = new OpenStore(path, segments.Store, segments.Tier, segments.Lock, store) };
             Log.Opened(logger, storeId, path);
             return store;
         }
@@ -68,6 +68,13 @@ public sealed partial class ContentStores : IAsyncDisposable
         ? open.Store
         : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 
+    /// <summary>The buckets of the open stores, by their folder's name: for health.</summary>
+    public IReadOnlyList<(string Name, TierStatus Status)> Tiers =>
+        [.. stores.Values.Where(open => open.Tier is not null).Select(open => (Path.GetFileName(open.Path), open.Tier!.Status))];
+
+    /// <summary>The bucket of an open store; null when it has none.</summary>
+    internal StorageTier? Tier(Guid storeId) => stores.GetValueOrDefault(storeId)?.Tier;
+
     /// <summary>The open stores, by their folder's name: for health.</summary>
     public IReadOnlyList<(string Name, IContentStore Store)> Opened => [.. stores.Values.Select(open => (Path.GetFileName(open.Path), open.Store))];
 
@@ -78,7 +85,13 @@ public sealed partial class ContentStores : IAsyncDisposable
         disposed = true;
         foreach (var open in stores.Values)
         {
+            if (open.Tier is not null)
+            {
+                await open.Tier.DisposeAsync();
+            }
+
             await open.Segments.DisposeAsync();
+            open.Tier?.Close();
             open.Lock.Dispose();
         }
 
@@ -87,9 +100,10 @@ public sealed partial class ContentStores : IAsyncDisposable
         opening.Release();
     }
 
-    private async Task<(SegmentStore Store, FileLock Lock)> OpenSegmentsAsync(Guid storeId, string path, CancellationToken cancellationToken)
+    private async Task<(SegmentStore Store, StorageTier? Tier, FileLock Lock)> OpenSegmentsAsync(Guid storeId, string path, CancellationToken cancellationToken)
     {
         var folderLock = StoreFolder.Take(storeId, path, out var isFirstLayout);
+        StorageTier? tier = null;
         try
         {
             if (isFirstLayout)
@@ -104,7 +118,20 @@ public sealed partial class ContentStores : IAsyncDisposable
                 }
             }
 
-            var store = new SegmentStore(new DiskVolume(path), time, options.ReserveBytes, problem => Log.Problem(logger, storeId, problem));
+            var disk = new DiskVolume(path);
+            void Report(string problem) => Log.Problem(logger, storeId, problem);
+            if (options.S3 is { } bucket)
+            {
+                tier = new StorageTier(storeId, disk, bucket, options.TierTimings, time, Report);
+                Log.Tiered(logger, storeId, bucket.ToString());
+            }
+            else
+            {
+                StorageTier.ThrowIfNeeded(disk);
+            }
+
+            var store = new SegmentStore(tier?.Volume ?? (IVolume)disk, time, options.ReserveBytes, Report);
+            tier?.Prepare(store);
             store.Start(options.Housekeeping);
             if (isFirstLayout)
             {
@@ -113,10 +140,12 @@ public sealed partial class ContentStores : IAsyncDisposable
                 await LayoutOne.MoveAsync(store, storeId, path, cancellationToken);
             }
 
-            return (store, folderLock);
+            tier?.Start(store);
+            return (store, tier, folderLock);
         }
         catch (Exception exception)
         {
+            tier?.Close();
             folderLock.Dispose();
             if (exception is IOException or UnauthorizedAccessException)
             {
@@ -127,7 +156,7 @@ public sealed partial class ContentStores : IAsyncDisposable
         }
     }
 
-    private sealed record OpenStore(string Path, SegmentStore Segments, FileLock Lock, IContentStore Store);
+    private sealed record OpenStore(string Path, SegmentStore Segments, StorageTier? Tier, FileLock Lock, IContentStore Store);
 
     private static partial class Log
     {
@@ -139,5 +168,8 @@ public sealed partial class ContentStores : IAsyncDisposable
 
         [LoggerMessage(3, LogLevel.Information, "Content store {StoreId} has a file for every blob; moving them to segments, once.")]
         public static partial void Moving(ILogger logger, Guid storeId);
+
+        [LoggerMessage(4, LogLevel.Information, "Content store {StoreId} has its segments in {Bucket} as well.")]
+        public static partial void Tiered(ILogger logger, Guid storeId, string bucket);
     }
 }

@@ -81,14 +81,19 @@ internal sealed class Segment
     {
         var segment = new Segment(volume, number, owner, madeAt, HeaderSize, isSealed: false) { file = volume.Create(NameOf(number)) };
         Span<byte> header = stackalloc byte[HeaderSize];
-        header.Clear();
+        WriteHeader(header, owner, number, madeAt);
+        segment.file.Write(header, 0);
+        return segment;
+    }
+
+    public static void WriteHeader(Span<byte> header, Guid owner, uint number, DateTimeOffset madeAt)
+    {
+        header[..HeaderSize].Clear();
         BinaryPrimitives.WriteUInt64LittleEndian(header, Magic);
         owner.TryWriteBytes(header[8..]);
         BinaryPrimitives.WriteUInt32LittleEndian(header[24..], number);
         BinaryPrimitives.WriteInt64LittleEndian(header[32..], madeAt.ToUnixTimeSeconds());
         BinaryPrimitives.WriteUInt32LittleEndian(header[60..], Crc32C.Of(header[..60]));
-        segment.file.Write(header, 0);
-        return segment;
     }
 
     /// <summary>The segment in a file, or null when the file's header was never written whole.</summary>

@@ -378,8 +378,11 @@ public sealed class ContentSpace
             }
         }
 
-        // Being found here is news to clients of this server: what they are told holds for the guaranteed age from their own question on.
-        Publish(placed.Record with { LastUsed = Math.Max(placed.Record.LastUsed, here.LastUsed) }, segment, placed.Offset, placed.Large);
+        // The last use of an action says when all that it refers to was last seen, which is true of the other server. Here it is looked at again.
+        var lastUsed = placed.Record.Key.IsContentAddressed
+            ? Math.Max(placed.Record.LastUsed, here.LastUsed)
+            : Math.Min(placed.Record.LastUsed, Now - (long)MinimumAge.TotalSeconds);
+        Publish(placed.Record with { LastUsed = lastUsed }, segment, placed.Offset, placed.Large);
     }
 
     /// <summary>Another server took a blob away: so do we, if what we have is that server's.</summary>

@@ -17,6 +17,18 @@ internal sealed class SpaceSync(IVolume volume, Action<Action> run)
     private long synced;
     private bool running;
 
+    /// <summary>Grows with everything that is written.</summary>
+    public long Written
+    {
+        get
+        {
+            lock (syncLock)
+            {
+                return written;
+            }
+        }
+    }
+
     public void Wrote(Segment segment, long bytes)
     {
         lock (syncLock)
