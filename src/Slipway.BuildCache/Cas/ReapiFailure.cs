@@ -21,6 +21,7 @@ internal static class ReapiFailure
             // Never NOT_FOUND for trouble of ours: a client would upload again, or a build without the bytes would break.
             _ => new GrpcException(GrpcStatus.Unavailable, failure.Message, failure),
         },
+        Google.Protobuf.InvalidProtocolBufferException => new GrpcException(GrpcStatus.InvalidArgument, $"The message is not valid protobuf: {failure.Message}"),
         InvalidDataException => new GrpcException(GrpcStatus.DataLoss, failure.Message, failure),
         _ => null,
     };

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Slipway.BuildCache.ActionCache;
+using Slipway.BuildCache.Assets;
 using Slipway.BuildCache.ByteStream;
 using Slipway.BuildCache.Capabilities;
 using Slipway.Grpc;
@@ -28,6 +29,8 @@ internal static class ReapiServices
         services.AddSingleton<ChunkedBlobs>();
         services.AddSingleton<ActionCacheService>();
         services.AddSingleton<CapabilitiesService>();
+        services.AddSingleton(_ => new AssetDownloader(PublicAddresses.Contains));
+        services.AddSingleton<AssetService>();
         return services;
     }
 
@@ -55,6 +58,13 @@ internal static class ReapiServices
         Map(Cas + "GetTree", GrpcMethodKind.ServerStreaming, services.GetRequiredService<TreeWalk>().AnswerAsync);
         Map(Cas + "SplitBlob", GrpcMethodKind.Unary, chunked.SplitAsync);
         Map(Cas + "SpliceBlob", GrpcMethodKind.Unary, chunked.SpliceAsync, ReapiContext.LargestBatchMessage);
+
+        const string Asset = "/build.bazel.remote.asset.v1.";
+        var assets = services.GetRequiredService<AssetService>();
+        Map(Asset + "Fetch/FetchBlob", GrpcMethodKind.Unary, assets.FetchBlobAsync);
+        Map(Asset + "Fetch/FetchDirectory", GrpcMethodKind.Unary, assets.FetchDirectoryAsync);
+        Map(Asset + "Push/PushBlob", GrpcMethodKind.Unary, assets.PushBlobAsync);
+        Map(Asset + "Push/PushDirectory", GrpcMethodKind.Unary, assets.PushDirectoryAsync);
         return endpoints;
 
         void Map(string path, GrpcMethodKind kind, GrpcHandler handler, int maxMessageBytes = GrpcMethod.DefaultMaxMessageBytes) =>

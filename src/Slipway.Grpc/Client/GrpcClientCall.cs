@@ -82,6 +82,12 @@ public sealed class GrpcClientCall : IAsyncDisposable
         }
 
         var response = await ResponseAsync().ConfigureAwait(false);
+        if (isFinished)
+        {
+            // OK with nothing before it: the status came with the headers.
+            return null;
+        }
+
         try
         {
             if (await (await ReaderAsync(response).ConfigureAwait(false)).ReadAsync(ending.Token).ConfigureAwait(false) is { } message)
