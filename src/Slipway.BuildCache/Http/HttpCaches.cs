@@ -32,6 +32,7 @@ internal sealed partial class HttpCaches(
     public const string Prefix = BuildCacheOptions.HttpPrefix + "/";
 
     private static readonly StringValues Challenge = "Basic realm=\"slipway\"";
+    private static readonly StringValues NoStore = "private, no-store";
 
     public async Task HandleAsync(HttpContext http)
     {
@@ -43,6 +44,8 @@ internal sealed partial class HttpCaches(
                 size.MaxRequestBodySize = null;
             }
 
+            // What is here depends on the credential, and nothing between may keep it.
+            http.Response.Headers.CacheControl = NoStore;
             await ServeAsync(http);
         }
         catch (ApiException refusal)
@@ -141,6 +144,18 @@ internal static class HttpText
 
     /// <summary>A miss: as frequent as a hit, and always the same bytes.</summary>
     public static Task MissAsync(HttpContext http) => AnswerAsync(http, StatusCodes.Status404NotFound, Miss);
+
+    /// <summary>Takes an object away, and says whether it was here.</summary>
+    public static Task RemoveAsync(HttpContext http, BuildCacheAccess access, BlobKey place)
+    {
+        if (!access.Space.Remove(place))
+        {
+            return MissAsync(http);
+        }
+
+        http.Response.StatusCode = StatusCodes.Status204NoContent;
+        return Task.CompletedTask;
+    }
 
     public static Task AnswerAsync(HttpContext http, int status, string text) => AnswerAsync(http, status, System.Text.Encoding.UTF8.GetBytes(text + "\n"));
 

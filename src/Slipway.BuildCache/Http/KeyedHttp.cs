@@ -36,7 +36,7 @@ internal sealed class KeyedHttp(KeyedObjects objects)
                 http.Response.StatusCode = StatusCodes.Status201Created;
                 break;
             case "DELETE":
-                http.Response.StatusCode = access.Space.Remove(place) ? StatusCodes.Status204NoContent : StatusCodes.Status404NotFound;
+                await HttpText.RemoveAsync(http, access, place);
                 break;
             default:
                 throw HttpText.MethodNotAllowed(http, "GET, HEAD, PUT, DELETE");

@@ -50,7 +50,7 @@ internal sealed class WebDav(KeyedObjects objects)
                 http.Response.StatusCode = StatusCodes.Status201Created;
                 break;
             case "DELETE" when !isFolder:
-                http.Response.StatusCode = access.Space.Remove(place) ? StatusCodes.Status204NoContent : StatusCodes.Status404NotFound;
+                await HttpText.RemoveAsync(http, access, place);
                 break;
             default:
                 throw HttpText.MethodNotAllowed(http, Methods);

@@ -46,7 +46,7 @@ internal sealed partial class ProblemAnswers(RequestDelegate next, ILogger<Probl
 
         var response = http.Response;
         // A handler under /nix writes its own answers, bare 404s included: they are the hot path. What never reached one is ours.
-        if (response is { StatusCode: >= 400, HasStarted: false, ContentLength: null, ContentType: null } && !(Pipeline.IsNix(http) && response.StatusCode == StatusCodes.Status404NotFound && http.GetEndpoint() is not null))
+        if (response is { StatusCode: >= 400, HasStarted: false, ContentLength: null, ContentType: null } && !(Pipeline.IsOfCache(http) && response.StatusCode == StatusCodes.Status404NotFound && http.GetEndpoint() is not null))
         {
             await WriteAsync(http, OfStatus(http), keepHeaders: true);
         }

@@ -27,7 +27,7 @@ internal sealed partial class RequestFrame(RequestDelegate next, TimeProvider ti
         var started = time.GetTimestamp();
         var requestId = TakeRequestId(http);
         var headers = http.Response.Headers;
-        if (!Pipeline.IsNix(http))
+        if (!Pipeline.IsOfCache(http))
         {
             // Answers depend on the credential; nothing between may keep them. A handler that knows better overwrites it.
             headers.CacheControl = "no-store";
@@ -91,7 +91,7 @@ internal sealed partial class RequestFrame(RequestDelegate next, TimeProvider ti
         }
 
         // The query may hold page tokens and filters; the path is enough to find the request again. Probes come every second.
-        var level = Pipeline.IsNix(http) || template is Routes.Health or Routes.Ready or Routes.Metrics ? LogLevel.Debug : LogLevel.Information;
+        var level = Pipeline.IsOfCache(http) || template is Routes.Health or Routes.Ready or Routes.Metrics ? LogLevel.Debug : LogLevel.Information;
         if (logger.IsEnabled(level))
         {
             Log.Finished(logger, level, request.Method, request.Path.Value, http.Response.StatusCode, Math.Round(elapsed.TotalMilliseconds, 2));
