@@ -39,13 +39,13 @@ internal sealed class BenchedServer : IAsyncDisposable
 
     public int Redis { get; }
 
-    public static async Task<BenchedServer> StartAsync(string root, string folder)
+    public static async Task<BenchedServer> StartAsync(string root, string folder, int grpcPort = 0)
     {
         var url = new Uri($"http://127.0.0.1:{Shell.FreePort()}");
         var data = Path.Combine(folder, "data");
         var log = Path.Combine(folder, "server.log");
         var process = Shell.Start("dotnet",
-            [Path.Combine(root, "artifacts/publish/server/Slipway.Server.dll"), "up", "--data", data, "--http", url.Authority, "--grpc", "127.0.0.1:0", "--set", "limits.requestsPerMinute=1000000"], log);
+            [Path.Combine(root, "artifacts/publish/server/Slipway.Server.dll"), "up", "--data", data, "--http", url.Authority, "--grpc", $"127.0.0.1:{grpcPort}", "--set", "limits.requestsPerMinute=1000000"], log);
         try
         {
             await Shell.UntilAnswersAsync(new Uri(url, "/readyz"), process, log);
@@ -70,6 +70,14 @@ internal sealed class BenchedServer : IAsyncDisposable
     {
         await PostAsync("/v1/orgs/bench/caches", new JsonObject { ["name"] = name, ["public"] = isPublic });
         return $"/nix/bench/{name}/";
+    }
+
+    /// <summary>Makes a build cache in the org bench; returns a key that may do everything with it.</summary>
+    public async Task<string> CreateBuildCacheAsync(string name)
+    {
+        await PostAsync("/v1/orgs/bench/build-caches", new JsonObject { ["name"] = name });
+        var key = await PostAsync("/v1/keys", new JsonObject { ["name"] = name, ["scopes"] = new JsonArray("buildcache:read:bench/*", "buildcache:write:bench/*", "buildcache:ac-write:bench/*") });
+        return key["secret"]!.GetValue<string>();
     }
 
     private async Task<JsonObject> PostAsync(string path, JsonObject body)

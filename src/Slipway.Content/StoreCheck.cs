@@ -56,7 +56,8 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, bool quarant
         long found = 0;
         var rotten = new List<PlacedRecord>();
         var length = segment.Length;
-        var records = segment.Scan(Segment.HeaderSize, length, checkPayloads: true, rotten.Add, out var end);
+        var records = new List<PlacedRecord>();
+        var end = segment.Scan(Segment.HeaderSize, length, checkPayloads: true, records.Add, rotten.Add);
         bytes += length;
         foreach (var placed in rotten.Where(placed => IsCurrent(space, segment, placed, out _)))
         {

@@ -143,39 +143,57 @@ internal sealed unsafe class BlobIndex : IDisposable
         }
     }
 
-    /// <summary>Visits every entry, a shard at a time under its lock; the visitor says which ones stay.</summary>
-    public void RetainWhere(Func<IndexEntry, bool> keep)
+    /// <summary>Visits every entry of a shard, under its lock; the visitor says which ones stay.</summary>
+    public void RetainWhere(int number, Func<IndexEntry, bool> keep)
+    {
+        lock (Locks[number])
+        {
+            ref var shard = ref shards[number];
+            List<IndexEntry>? gone = null;
+            for (var slot = 0; slot < shard.Capacity; slot++)
+            {
+                if (shard.Table[slot].Name != 0 && !keep(shard.Table[slot]))
+                {
+                    (gone ??= []).Add(shard.Table[slot]);
+                }
+            }
+
+            foreach (var entry in gone ?? [])
+            {
+                Clear(ref shard, (int)(Find(ref shard, entry.Key, entry.Name) - shard.Table));
+            }
+        }
+    }
+
+    /// <summary>Forgets everything, also what is no index at all because it was read from a rotten file.</summary>
+    public void Clear()
     {
         for (var number = 0; number < Shards; number++)
         {
             lock (Locks[number])
             {
-                ref var shard = ref shards[number];
-                List<IndexEntry>? gone = null;
-                for (var slot = 0; slot < shard.Capacity; slot++)
-                {
-                    if (shard.Table[slot].Name != 0 && !keep(shard.Table[slot]))
-                    {
-                        (gone ??= []).Add(shard.Table[slot]);
-                    }
-                }
-
-                foreach (var entry in gone ?? [])
-                {
-                    Clear(ref shard, (int)(Find(ref shard, entry.Key, entry.Name) - shard.Table));
-                }
+                NativeMemory.AlignedFree(shards[number].Table);
+                shards[number] = default;
             }
         }
     }
 
-    /// <summary>A shard as it lies in memory, free slots included: what a checkpoint writes.</summary>
-    public byte[] CopyShard(int number, out int count)
+    /// <summary>Copies a shard as it lies in memory, free slots included, into a buffer that is made larger when it has to be: what a checkpoint writes.</summary>
+    /// <returns>Bytes copied.</returns>
+    public int CopyShard(int number, ref byte[] buffer, out int count)
     {
         lock (Locks[number])
         {
             ref var shard = ref shards[number];
             count = shard.Count;
-            return new ReadOnlySpan<byte>(shard.Table, shard.Capacity * sizeof(IndexEntry)).ToArray();
+            var slots = new ReadOnlySpan<byte>(shard.Table, shard.Capacity * sizeof(IndexEntry));
+            if (buffer.Length < slots.Length)
+            {
+                buffer = new byte[slots.Length];
+            }
+
+            slots.CopyTo(buffer);
+            return slots.Length;
         }
     }
 
@@ -190,16 +208,8 @@ internal sealed unsafe class BlobIndex : IDisposable
 
     public void Dispose()
     {
-        for (var number = 0; number < Shards; number++)
-        {
-            lock (Locks[number])
-            {
-                NativeMemory.AlignedFree(shards[number].Table);
-                shards[number] = default;
-            }
-        }
-
         disposed = true;
+        Clear();
         GC.SuppressFinalize(this);
     }
 

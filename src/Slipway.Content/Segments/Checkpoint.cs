@@ -34,10 +34,12 @@ internal sealed record Checkpoint(Guid Owner, uint NextSegment, long NextFile, I
             var head = Encode();
             file.Write(head, 0);
             long at = head.Length;
+            byte[] buffer = [];
             Span<byte> shardHead = stackalloc byte[ShardSize];
             for (var shard = 0; shard < BlobIndex.Shards; shard++)
             {
-                var slots = index.CopyShard(shard, out var count);
+                var copied = index.CopyShard(shard, ref buffer, out var count);
+                var slots = buffer.AsSpan(0, copied);
                 BinaryPrimitives.WriteInt32LittleEndian(shardHead, slots.Length / SlotSize);
                 BinaryPrimitives.WriteInt32LittleEndian(shardHead[4..], count);
                 BinaryPrimitives.WriteUInt32LittleEndian(shardHead[8..], Crc32C.Of(slots));
@@ -100,6 +102,7 @@ internal sealed record Checkpoint(Guid Owner, uint NextSegment, long NextFile, I
     public bool TryLoad(IVolume volume, BlobIndex index)
     {
         using var file = volume.Open(NameOf(Owner), forWriting: false);
+        var shards = new (long At, int Capacity, int Count, uint Crc)[BlobIndex.Shards];
         long at = HeadSize + (Segments.Count * SegmentSize) + 4;
         Span<byte> head = stackalloc byte[ShardSize];
         for (var shard = 0; shard < BlobIndex.Shards; shard++)
@@ -117,19 +120,22 @@ internal sealed record Checkpoint(Guid Owner, uint NextSegment, long NextFile, I
                 return false;
             }
 
+            shards[shard] = (at, capacity, count, BinaryPrimitives.ReadUInt32LittleEndian(head[8..]));
+            at += (long)capacity * SlotSize;
+        }
+
+        return Parallel.For(0, BlobIndex.Shards, (shard, loop) =>
+        {
+            var (from, capacity, count, crc) = shards[shard];
             if (capacity > 0)
             {
                 var slots = index.LoadShard(shard, capacity, count);
-                if (file.Read(slots, at) != slots.Length || Crc32C.Of(slots) != BinaryPrimitives.ReadUInt32LittleEndian(head[8..]))
+                if (file.Read(slots, from) != slots.Length || Crc32C.Of(slots) != crc)
                 {
-                    return false;
+                    loop.Stop();
                 }
-
-                at += slots.Length;
             }
-        }
-
-        return true;
+        }).IsCompleted;
     }
 
     private static unsafe int SlotSize => sizeof(IndexEntry);

@@ -162,9 +162,12 @@ internal sealed class Segment
     {
         // The records before the footer that vouches for them: with one sync for both, power loss could keep the footer alone.
         File().Sync();
-        var records = Scan(out var end);
-        var footer = SegmentFooter.Encode(records, Number, end);
-        File().Write(footer, end);
+        using (var footer = new SegmentFooter.Writer(File(), Number, Length))
+        {
+            var end = Scan(HeaderSize, Length, checkPayloads: false, footer.Add, static _ => { });
+            footer.Finish(end);
+        }
+
         File().Sync();
         IsSealed = true;
     }
@@ -205,19 +208,25 @@ internal sealed class Segment
         }
     }
 
-    /// <summary>All records: from the footer when there is a sound one, else by going from header to header.</summary>
-    public List<PlacedRecord> Records() => IsSealed && TryReadFooter(out var records) ? records : Scan(out _);
+    /// <summary>All records, a few at a time: from the footer when there is a sound one, else by going from header to header.</summary>
+    public IEnumerable<PlacedRecord> Records()
+    {
+        if (IsSealed && SegmentFooter.IsSound(File(), Number, Length))
+        {
+            return SegmentFooter.Read(File(), Length);
+        }
 
-    /// <summary>Goes from header to header, payloads unread, as far as they are sound.</summary>
-    public List<PlacedRecord> Scan(out long end) => Scan(HeaderSize, Length, checkPayloads: false, _ => { }, out end);
+        var records = new List<PlacedRecord>();
+        Scan(HeaderSize, Length, checkPayloads: false, records.Add, static _ => { });
+        return records;
+    }
 
     /// <summary>
-    /// Records from an offset on, as far as they are whole. With <paramref name="checkPayloads"/> a record whose payload has rotted
-    /// is reported and left out when sound ones follow it, and ends the log when none do.
+    /// Goes from header to header as far as they are sound, and returns how far that is. With <paramref name="checkPayloads"/> a record whose payload
+    /// does not have its checksum is called rotten instead of found.
     /// </summary>
-    public List<PlacedRecord> Scan(long from, long to, bool checkPayloads, Action<PlacedRecord> rotten, out long end)
+    public long Scan(long from, long to, bool checkPayloads, Action<PlacedRecord> found, Action<PlacedRecord> rotten)
     {
-        var records = new List<PlacedRecord>();
         var open = File();
         // 256 KiB: many small records a read; a record that is larger is read by itself.
         var buffer = ArrayPool<byte>.Shared.Rent(256 << 10);
@@ -278,7 +287,7 @@ internal sealed class Segment
                 }
                 else
                 {
-                    records.Add(placed);
+                    found(placed);
                 }
 
                 if (rented is not null)
@@ -289,8 +298,7 @@ internal sealed class Segment
                 at += record.Size;
             }
 
-            end = at;
-            return records;
+            return at;
         }
         finally
         {
@@ -347,20 +355,5 @@ internal sealed class Segment
             file?.Dispose();
             file = null;
         }
-    }
-
-    private bool TryReadFooter(out List<PlacedRecord> records)
-    {
-        var open = File();
-        var footer = new byte[open.Length - Length];
-        if (open.Read(footer, Length) == footer.Length
-            && SegmentFooter.TryReadTrailer(footer.AsSpan()[^SegmentFooter.TrailerSize..], Number, Length + footer.Length, out _, out _)
-            && SegmentFooter.TryDecode(footer, out records))
-        {
-            return true;
-        }
-
-        records = [];
-        return false;
     }
 }

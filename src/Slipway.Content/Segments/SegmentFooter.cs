@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 
 namespace Slipway.Content;
@@ -15,35 +16,10 @@ internal static class SegmentFooter
     public const int EntrySize = 80;
     public const int TrailerSize = 32;
 
+    /// <summary>Entries read or written at a time: 80 KB.</summary>
+    private const int BlockEntries = 1_000;
+
     private const ulong Magic = 0x31444e4550494c53;
-
-    public static byte[] Encode(IReadOnlyList<PlacedRecord> records, uint segment, long offset)
-    {
-        var footer = new byte[(records.Count * EntrySize) + TrailerSize];
-        var to = footer.AsSpan();
-        foreach (var (record, at, large) in records)
-        {
-            to[0] = (byte)record.What;
-            to[1] = (byte)record.Key.Kind;
-            to[2] = (byte)record.Codec;
-            BinaryPrimitives.WriteInt32LittleEndian(to[4..], record.StoredLength);
-            BinaryPrimitives.WriteInt64LittleEndian(to[8..], at);
-            BinaryPrimitives.WriteInt64LittleEndian(to[16..], record.Length);
-            BinaryPrimitives.WriteInt64LittleEndian(to[24..], record.LastUsed);
-            record.Key.Hash.AsSpan().CopyTo(to[32..]);
-            BinaryPrimitives.WriteInt64LittleEndian(to[64..], large.Number);
-            BinaryPrimitives.WriteInt64LittleEndian(to[72..], large.StoredLength);
-            to = to[EntrySize..];
-        }
-
-        BinaryPrimitives.WriteUInt64LittleEndian(to, Magic);
-        BinaryPrimitives.WriteInt32LittleEndian(to[8..], records.Count);
-        BinaryPrimitives.WriteUInt32LittleEndian(to[12..], segment);
-        BinaryPrimitives.WriteInt64LittleEndian(to[16..], offset);
-        BinaryPrimitives.WriteUInt32LittleEndian(to[24..], Crc32C.Of(footer.AsSpan(0, footer.Length - TrailerSize)));
-        BinaryPrimitives.WriteUInt32LittleEndian(to[28..], Crc32C.Of(to[..28]));
-        return footer;
-    }
 
     /// <summary>Where the entries begin and how many there are, when a file of that length ends with a trailer.</summary>
     public static bool TryReadTrailer(ReadOnlySpan<byte> trailer, uint segment, long fileLength, out long offset, out int count)
@@ -63,33 +39,140 @@ internal static class SegmentFooter
         return count >= 0 && offset >= Segment.HeaderSize && offset + ((long)count * EntrySize) + TrailerSize == fileLength;
     }
 
-    public static bool TryDecode(ReadOnlySpan<byte> footer, out List<PlacedRecord> records)
+    /// <summary>Whether the file ends with a footer for records up to an offset, whole and unharmed.</summary>
+    public static bool IsSound(IVolumeFile file, uint segment, long recordsEnd)
     {
-        records = [];
-        var entries = footer[..^TrailerSize];
-        if (BinaryPrimitives.ReadUInt32LittleEndian(footer[^8..]) != Crc32C.Of(entries))
+        var length = file.Length;
+        Span<byte> trailer = stackalloc byte[TrailerSize];
+        if (file.Read(trailer, length - TrailerSize) != TrailerSize || !TryReadTrailer(trailer, segment, length, out var offset, out var count) || offset != recordsEnd)
         {
             return false;
         }
 
-        records.Capacity = entries.Length / EntrySize;
-        for (; entries.Length > 0; entries = entries[EntrySize..])
+        var buffer = ArrayPool<byte>.Shared.Rent(BlockEntries * EntrySize);
+        try
         {
-            var record = new Record(
-                (RecordKind)entries[0],
-                new BlobKey((BlobKind)entries[1], Digest.FromBytes(entries.Slice(32, Digest.Size))),
-                (BlobCodec)entries[2],
-                BinaryPrimitives.ReadInt32LittleEndian(entries[4..]),
-                BinaryPrimitives.ReadInt64LittleEndian(entries[16..]),
-                BinaryPrimitives.ReadInt64LittleEndian(entries[24..]),
-                PayloadCrc: 0);
-            records.Add(new PlacedRecord(
-                record,
-                BinaryPrimitives.ReadInt64LittleEndian(entries[8..]),
-                new LargeFile(BinaryPrimitives.ReadInt64LittleEndian(entries[64..]), BinaryPrimitives.ReadInt64LittleEndian(entries[72..]), 0)));
+            var crc = uint.MaxValue;
+            for (var left = (long)count * EntrySize; left > 0;)
+            {
+                var block = buffer.AsSpan(0, (int)Math.Min(left, BlockEntries * EntrySize));
+                if (file.Read(block, offset) != block.Length)
+                {
+                    return false;
+                }
+
+                crc = Crc32C.Append(crc, block);
+                offset += block.Length;
+                left -= block.Length;
+            }
+
+            return ~crc == BinaryPrimitives.ReadUInt32LittleEndian(trailer[24..]);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>The entries of a sound footer, read a block at a time: a segment of tiny blobs has 700,000 of them.</summary>
+    public static IEnumerable<PlacedRecord> Read(IVolumeFile file, long offset)
+    {
+        var end = file.Length - TrailerSize;
+        var buffer = new byte[BlockEntries * EntrySize];
+        while (offset < end)
+        {
+            var read = file.Read(buffer.AsSpan(0, (int)Math.Min(buffer.Length, end - offset)), offset);
+            if (read < EntrySize)
+            {
+                throw new IOException($"The footer of {file.Path} became shorter while it was read.");
+            }
+
+            for (var at = 0; at + EntrySize <= read; at += EntrySize)
+            {
+                yield return Decode(buffer.AsSpan(at, EntrySize));
+            }
+
+            offset += read - (read % EntrySize);
+        }
+    }
+
+    private static PlacedRecord Decode(ReadOnlySpan<byte> entry)
+    {
+        var record = new Record(
+            (RecordKind)entry[0],
+            new BlobKey((BlobKind)entry[1], Digest.FromBytes(entry.Slice(32, Digest.Size))),
+            (BlobCodec)entry[2],
+            BinaryPrimitives.ReadInt32LittleEndian(entry[4..]),
+            BinaryPrimitives.ReadInt64LittleEndian(entry[16..]),
+            BinaryPrimitives.ReadInt64LittleEndian(entry[24..]),
+            PayloadCrc: 0);
+        return new PlacedRecord(
+            record,
+            BinaryPrimitives.ReadInt64LittleEndian(entry[8..]),
+            new LargeFile(BinaryPrimitives.ReadInt64LittleEndian(entry[64..]), BinaryPrimitives.ReadInt64LittleEndian(entry[72..]), 0));
+    }
+
+    /// <summary>Writes a footer behind the records, entry by entry.</summary>
+    public sealed class Writer(IVolumeFile file, uint segment, long recordsEnd) : IDisposable
+    {
+        private readonly byte[] buffer = ArrayPool<byte>.Shared.Rent(BlockEntries * EntrySize);
+        private int buffered;
+        private long at = recordsEnd;
+        private int count;
+        private uint crc = uint.MaxValue;
+
+        public void Add(PlacedRecord placed)
+        {
+            if (buffered == BlockEntries * EntrySize)
+            {
+                Flush();
+            }
+
+            var to = buffer.AsSpan(buffered, EntrySize);
+            to.Clear();
+            to[0] = (byte)placed.Record.What;
+            to[1] = (byte)placed.Record.Key.Kind;
+            to[2] = (byte)placed.Record.Codec;
+            BinaryPrimitives.WriteInt32LittleEndian(to[4..], placed.Record.StoredLength);
+            BinaryPrimitives.WriteInt64LittleEndian(to[8..], placed.Offset);
+            BinaryPrimitives.WriteInt64LittleEndian(to[16..], placed.Record.Length);
+            BinaryPrimitives.WriteInt64LittleEndian(to[24..], placed.Record.LastUsed);
+            placed.Record.Key.Hash.AsSpan().CopyTo(to[32..]);
+            BinaryPrimitives.WriteInt64LittleEndian(to[64..], placed.Large.Number);
+            BinaryPrimitives.WriteInt64LittleEndian(to[72..], placed.Large.StoredLength);
+            buffered += EntrySize;
+            count++;
         }
 
-        return true;
+        /// <exception cref="IOException">The records end somewhere else: the segment is harmed, and a footer would hide it.</exception>
+        public void Finish(long end)
+        {
+            if (end != recordsEnd)
+            {
+                throw new IOException($"{file.Path} has no sound record at byte {end} of {recordsEnd}.");
+            }
+
+            Flush();
+            Span<byte> trailer = stackalloc byte[TrailerSize];
+            BinaryPrimitives.WriteUInt64LittleEndian(trailer, Magic);
+            BinaryPrimitives.WriteInt32LittleEndian(trailer[8..], count);
+            BinaryPrimitives.WriteUInt32LittleEndian(trailer[12..], segment);
+            BinaryPrimitives.WriteInt64LittleEndian(trailer[16..], recordsEnd);
+            BinaryPrimitives.WriteUInt32LittleEndian(trailer[24..], ~crc);
+            BinaryPrimitives.WriteUInt32LittleEndian(trailer[28..], Crc32C.Of(trailer[..28]));
+            file.Write(trailer, at);
+        }
+
+        public void Dispose() => ArrayPool<byte>.Shared.Return(buffer);
+
+        private void Flush()
+        {
+            var block = buffer.AsSpan(0, buffered);
+            crc = Crc32C.Append(crc, block);
+            file.Write(block, at);
+            at += buffered;
+            buffered = 0;
+        }
     }
 }
 

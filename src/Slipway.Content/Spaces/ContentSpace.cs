@@ -541,15 +541,19 @@ public sealed class ContentSpace
     {
         isDropped = true;
         writer.Stop();
-        index.RetainWhere(entry =>
+        for (var shard = 0; shard < BlobIndex.Shards; shard++)
         {
-            if (entry.IsLarge)
+            index.RetainWhere(shard, entry =>
             {
-                volume.Delete(LargeFile.NameOf(entry.FileNumber));
-            }
+                if (entry.IsLarge)
+                {
+                    volume.Delete(LargeFile.NameOf(entry.FileNumber));
+                }
 
-            return false;
-        });
+                return false;
+            });
+        }
+
         foreach (var segment in Segments)
         {
             RemoveSegment(segment);
