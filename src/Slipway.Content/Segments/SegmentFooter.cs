@@ -117,7 +117,7 @@ internal static class SegmentFooter
     {
         private readonly byte[] buffer = ArrayPool<byte>.Shared.Rent(BlockEntries * EntrySize);
         private int buffered;
-        private long at = recordsEnd;
+        private long written;
         private int count;
         private uint crc = uint.MaxValue;
 
@@ -160,7 +160,7 @@ internal static class SegmentFooter
             BinaryPrimitives.WriteInt64LittleEndian(trailer[16..], recordsEnd);
             BinaryPrimitives.WriteUInt32LittleEndian(trailer[24..], ~crc);
             BinaryPrimitives.WriteUInt32LittleEndian(trailer[28..], Crc32C.Of(trailer[..28]));
-            file.Write(trailer, at);
+            file.Write(trailer, recordsEnd + written);
         }
 
         public void Dispose() => ArrayPool<byte>.Shared.Return(buffer);
@@ -169,8 +169,8 @@ internal static class SegmentFooter
         {
             var block = buffer.AsSpan(0, buffered);
             crc = Crc32C.Append(crc, block);
-            file.Write(block, at);
-            at += buffered;
+            file.Write(block, recordsEnd + written);
+            written += buffered;
             buffered = 0;
         }
     }
