@@ -143,6 +143,15 @@ internal sealed unsafe class BlobIndex : IDisposable
         }
     }
 
+    /// <summary>Visits every entry, a shard at a time under its lock; the visitor says which ones stay.</summary>
+    public void RetainWhere(Func<IndexEntry, bool> keep)
+    {
+        for (var number = 0; number < Shards; number++)
+        {
+            RetainWhere(number, keep);
+        }
+    }
+
     /// <summary>Visits every entry of a shard, under its lock; the visitor says which ones stay.</summary>
     public void RetainWhere(int number, Func<IndexEntry, bool> keep)
     {

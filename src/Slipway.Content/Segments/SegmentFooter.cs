@@ -96,6 +96,63 @@ internal static class SegmentFooter
         }
     }
 
+    /// <summary>A footer in memory.</summary>
+    public static byte[] Encode(IReadOnlyList<PlacedRecord> records, uint segment, long recordsEnd)
+    {
+        var footer = new byte[(records.Count * EntrySize) + TrailerSize];
+        for (var at = 0; at < records.Count; at++)
+        {
+            Encode(records[at], footer.AsSpan(at * EntrySize, EntrySize));
+        }
+
+        EncodeTrailer(footer.AsSpan(records.Count * EntrySize), records.Count, segment, recordsEnd, Crc32C.Of(footer.AsSpan(0, records.Count * EntrySize)));
+        return footer;
+    }
+
+    /// <summary>The entries of a footer in memory; false when they don't have their checksum.</summary>
+    public static bool TryDecode(ReadOnlySpan<byte> footer, out List<PlacedRecord> records)
+    {
+        records = [];
+        var entries = footer[..^TrailerSize];
+        if (BinaryPrimitives.ReadUInt32LittleEndian(footer[^8..]) != Crc32C.Of(entries))
+        {
+            return false;
+        }
+
+        records.Capacity = entries.Length / EntrySize;
+        for (; entries.Length > 0; entries = entries[EntrySize..])
+        {
+            records.Add(Decode(entries[..EntrySize]));
+        }
+
+        return true;
+    }
+
+    private static void Encode(in PlacedRecord placed, Span<byte> to)
+    {
+        to.Clear();
+        to[0] = (byte)placed.Record.What;
+        to[1] = (byte)placed.Record.Key.Kind;
+        to[2] = (byte)placed.Record.Codec;
+        BinaryPrimitives.WriteInt32LittleEndian(to[4..], placed.Record.StoredLength);
+        BinaryPrimitives.WriteInt64LittleEndian(to[8..], placed.Offset);
+        BinaryPrimitives.WriteInt64LittleEndian(to[16..], placed.Record.Length);
+        BinaryPrimitives.WriteInt64LittleEndian(to[24..], placed.Record.LastUsed);
+        placed.Record.Key.Hash.AsSpan().CopyTo(to[32..]);
+        BinaryPrimitives.WriteInt64LittleEndian(to[64..], placed.Large.Number);
+        BinaryPrimitives.WriteInt64LittleEndian(to[72..], placed.Large.StoredLength);
+    }
+
+    private static void EncodeTrailer(Span<byte> to, int count, uint segment, long recordsEnd, uint crc)
+    {
+        BinaryPrimitives.WriteUInt64LittleEndian(to, Magic);
+        BinaryPrimitives.WriteInt32LittleEndian(to[8..], count);
+        BinaryPrimitives.WriteUInt32LittleEndian(to[12..], segment);
+        BinaryPrimitives.WriteInt64LittleEndian(to[16..], recordsEnd);
+        BinaryPrimitives.WriteUInt32LittleEndian(to[24..], crc);
+        BinaryPrimitives.WriteUInt32LittleEndian(to[28..], Crc32C.Of(to[..28]));
+    }
+
     private static PlacedRecord Decode(ReadOnlySpan<byte> entry)
     {
         var record = new Record(
@@ -128,18 +185,7 @@ internal static class SegmentFooter
                 Flush();
             }
 
-            var to = buffer.AsSpan(buffered, EntrySize);
-            to.Clear();
-            to[0] = (byte)placed.Record.What;
-            to[1] = (byte)placed.Record.Key.Kind;
-            to[2] = (byte)placed.Record.Codec;
-            BinaryPrimitives.WriteInt32LittleEndian(to[4..], placed.Record.StoredLength);
-            BinaryPrimitives.WriteInt64LittleEndian(to[8..], placed.Offset);
-            BinaryPrimitives.WriteInt64LittleEndian(to[16..], placed.Record.Length);
-            BinaryPrimitives.WriteInt64LittleEndian(to[24..], placed.Record.LastUsed);
-            placed.Record.Key.Hash.AsSpan().CopyTo(to[32..]);
-            BinaryPrimitives.WriteInt64LittleEndian(to[64..], placed.Large.Number);
-            BinaryPrimitives.WriteInt64LittleEndian(to[72..], placed.Large.StoredLength);
+            Encode(placed, buffer.AsSpan(buffered, EntrySize));
             buffered += EntrySize;
             count++;
         }
@@ -154,12 +200,7 @@ internal static class SegmentFooter
 
             Flush();
             Span<byte> trailer = stackalloc byte[TrailerSize];
-            BinaryPrimitives.WriteUInt64LittleEndian(trailer, Magic);
-            BinaryPrimitives.WriteInt32LittleEndian(trailer[8..], count);
-            BinaryPrimitives.WriteUInt32LittleEndian(trailer[12..], segment);
-            BinaryPrimitives.WriteInt64LittleEndian(trailer[16..], recordsEnd);
-            BinaryPrimitives.WriteUInt32LittleEndian(trailer[24..], ~crc);
-            BinaryPrimitives.WriteUInt32LittleEndian(trailer[28..], Crc32C.Of(trailer[..28]));
+            EncodeTrailer(trailer, count, segment, recordsEnd, ~crc);
             file.Write(trailer, recordsEnd + written);
         }
 

@@ -541,19 +541,15 @@ public sealed class ContentSpace
     {
         isDropped = true;
         writer.Stop();
-        for (var shard = 0; shard < BlobIndex.Shards; shard++)
+        index.RetainWhere(entry =>
         {
-            index.RetainWhere(shard, entry =>
+            if (entry.IsLarge)
             {
-                if (entry.IsLarge)
-                {
-                    volume.Delete(LargeFile.NameOf(entry.FileNumber));
-                }
+                volume.Delete(LargeFile.NameOf(entry.FileNumber));
+            }
 
-                return false;
-            });
-        }
-
+            return false;
+        });
         foreach (var segment in Segments)
         {
             RemoveSegment(segment);

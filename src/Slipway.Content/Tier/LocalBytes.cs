@@ -71,7 +71,7 @@ internal sealed class LocalBytes(SegmentStore store, TieredVolume volume, long? 
                 try
                 {
                     // The stub is durable before the file goes.
-                    SegmentStub.Write(volume.Disk, known, SegmentStub.Encode(known, segment.Records()));
+                    SegmentStub.Write(volume.Disk, known, SegmentStub.Encode(known, [.. segment.Records()]));
                     return volume.DropLocal(name);
                 }
                 finally

@@ -167,7 +167,8 @@ internal sealed class Shipper(
 
                 pinned.Add(segment);
                 Begin(segment.Name);
-                var records = segment.Scan(Segment.HeaderSize, length, checkPayloads: false, static _ => { }, out var end);
+                var records = new List<PlacedRecord>();
+                var end = segment.Scan(Segment.HeaderSize, length, checkPayloads: false, records.Add, static _ => { });
                 if (end != length)
                 {
                     report($"The segment {segment.Name} has {end} sound bytes of {length}; the rest is not shipped.");
