@@ -302,7 +302,13 @@ public sealed class ContentSpaceTests
 
         upload.ResumedLength.ShouldBe(1_234_567);
         var seen = new List<byte>();
-        await upload.ReadResumedAsync(part => seen.AddRange(part.Span), CancellationToken);
+        await upload.ReadResumedAsync(
+            part =>
+            {
+                seen.AddRange(part.Span);
+                return ValueTask.CompletedTask;
+            },
+            CancellationToken);
         seen.ToArray().ShouldBe(bytes[..1_234_567]);
         await upload.WriteAsync(bytes.AsMemory(1_234_567), CancellationToken);
         await upload.CommitAsync(KeyOf(bytes), BlobCodec.Raw, bytes.Length, Durability.Written, CancellationToken);

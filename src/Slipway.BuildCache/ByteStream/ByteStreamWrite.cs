@@ -144,7 +144,7 @@ internal sealed class ByteStreamWrite(ReapiContext context, UploadRegister regis
         }
 
         // Small uploads begin anew, which is what 0 says.
-        AnswerQuery(call, access.MayWrite ? await register.ResumableAsync(space, name, text) : 0, complete: false);
+        AnswerQuery(call, access.MayWrite ? await register.ResumableAsync(space, name, text, call.Aborted) : 0, complete: false);
     }
 
     /// <summary>The client's own idea of the name, which proxies route by, has to be the one in the message.</summary>

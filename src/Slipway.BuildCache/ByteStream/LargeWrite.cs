@@ -19,28 +19,16 @@ internal sealed class LargeWrite(UploadRegister register, GrpcCall call, BuildCa
         using var cut = ReapiContext.CutWhenEnded(call, access);
         await using var turn = await register.EnterAsync(call, space, name, text);
         var cancellationToken = call.Aborted;
-        await using var upload = await BlobUpload.BeginAsync(
-            space, name.Digest, name.IsCompressed, name.IsCompressed ? null : turn.Name, message.Offset, cancellationToken)
+        await using var upload = await BlobUpload.BeginAsync(space, name.Digest, name.IsCompressed, turn.Name, message.Offset, cancellationToken)
             ?? throw new GrpcException(
                 GrpcStatus.OutOfRange, $"write_offset is {message.Offset}, and less of this upload is here. Ask QueryWriteStatus where to resume, or start at 0.");
         turn.Upload = upload;
         var first = message.Offset;
-        // What a resumed client sends again is there already.
-        var known = upload.Size - first;
         long arrived = 0;
         var nextLook = LookEvery;
         while (true)
         {
-            var data = message.Data;
-            var length = data.Length;
-            if (known > 0)
-            {
-                var skipped = Math.Min(known, length);
-                data = data.Slice(skipped);
-                known -= skipped;
-            }
-
-            foreach (var piece in data)
+            foreach (var piece in message.Data)
             {
                 if (!await upload.AppendAsync(piece, cancellationToken))
                 {
@@ -51,7 +39,7 @@ internal sealed class LargeWrite(UploadRegister register, GrpcCall call, BuildCa
                 }
             }
 
-            arrived += length;
+            arrived += message.Data.Length;
             if (message.Finish)
             {
                 await ByteStreamWrite.ExpectEndAsync(call);

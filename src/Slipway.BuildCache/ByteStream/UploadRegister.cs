@@ -33,15 +33,15 @@ internal sealed class UploadRegister
     }
 
     /// <summary>Bytes of an unfinished upload that need not be sent again.</summary>
-    public async ValueTask<long> ResumableAsync(ContentSpace space, ResourceName name, ReadOnlyMemory<byte> text)
+    public async ValueTask<long> ResumableAsync(ContentSpace space, ResourceName name, ReadOnlyMemory<byte> text, CancellationToken cancellationToken)
     {
-        if (name.Digest.Size <= ContentSpace.MaxSmall || name.IsCompressed)
+        if (name.Digest.Size <= ContentSpace.MaxSmall)
         {
             return 0;
         }
 
         var key = Key(name, text.Span);
-        return turns.TryGetValue((space.Owner, key), out var turn) ? turn.Upload?.Size ?? 0 : await BlobUpload.ResumableAsync(space, key);
+        return turns.TryGetValue((space.Owner, key), out var turn) ? turn.Upload?.Size ?? 0 : await BlobUpload.ResumableAsync(space, name.Digest, name.IsCompressed, key, cancellationToken);
     }
 
     // The digest is part of it: clients may use one uuid for many blobs.

@@ -57,7 +57,7 @@ public sealed class LargeUpload : IAsyncDisposable
     private int writingLength;
 
     /// <summary>Hands out the bytes that are there already, from the start. Has to be called once when <see cref="ResumedLength"/> is not 0.</summary>
-    public async ValueTask ReadResumedAsync(Action<ReadOnlyMemory<byte>> consume, CancellationToken cancellationToken)
+    public async ValueTask ReadResumedAsync(Func<ReadOnlyMemory<byte>, ValueTask> consume, CancellationToken cancellationToken)
     {
         var block = ArrayPool<byte>.Shared.Rent(BufferSize);
         try
@@ -71,7 +71,7 @@ public sealed class LargeUpload : IAsyncDisposable
                 }
 
                 crc = Crc32C.Append(crc, block.AsSpan(0, read));
-                consume(block.AsMemory(0, read));
+                await consume(block.AsMemory(0, read));
                 at += read;
             }
         }
