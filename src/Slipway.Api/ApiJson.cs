@@ -40,6 +40,8 @@ namespace Slipway.Api;
 [JsonSerializable(typeof(Page<Key>))]
 [JsonSerializable(typeof(IssueKeyRequest))]
 [JsonSerializable(typeof(IssuedKey))]
+[JsonSerializable(typeof(IssueCertificateRequest))]
+[JsonSerializable(typeof(IssuedCertificate))]
 [JsonSerializable(typeof(Page<ScopeDefinition>))]
 [JsonSerializable(typeof(Event))]
 [JsonSerializable(typeof(Page<Event>))]

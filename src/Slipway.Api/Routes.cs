@@ -18,6 +18,7 @@ public static class Routes
     public const string Scopes = "/v1/scopes";
     public const string Keys = "/v1/keys";
     public const string Key = "/v1/keys/{key}";
+    public const string KeyCertificate = "/v1/keys/{key}/certificate";
 
     public const string Orgs = "/v1/orgs";
     public const string Org = "/v1/orgs/{org}";
@@ -27,6 +28,7 @@ public static class Routes
     public const string ServiceAccount = "/v1/orgs/{org}/service-accounts/{account}";
     public const string ServiceAccountKeys = "/v1/orgs/{org}/service-accounts/{account}/keys";
     public const string ServiceAccountKey = "/v1/orgs/{org}/service-accounts/{account}/keys/{key}";
+    public const string ServiceAccountKeyCertificate = "/v1/orgs/{org}/service-accounts/{account}/keys/{key}/certificate";
     public const string OrgEvents = "/v1/orgs/{org}/events";
     public const string OrgEventStream = "/v1/orgs/{org}/events/stream";
     public const string OrgAudit = "/v1/orgs/{org}/audit/verification";

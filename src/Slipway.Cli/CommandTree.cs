@@ -2,6 +2,7 @@ using System.CommandLine;
 using Slipway.Cli.BuildCaches;
 using Slipway.Cli.Caches;
 using Slipway.Cli.Caches.SigningKeys;
+using Slipway.Cli.Certificates;
 using Slipway.Cli.Contexts;
 using Slipway.Cli.Doctor;
 using Slipway.Cli.Events;
@@ -63,6 +64,7 @@ internal static class CommandTree
         Of(People, "service-account", "Machine principals of an org", s => new Noun(
             "service-account", s, new ServiceAccountCreate(), new ServiceAccountList(), new ServiceAccountRemove())),
         Of(People, "key", "Keys for programs: nix, CI", s => new Noun("key", s, new KeyIssue(), new KeyList(), new KeyRevoke(), new KeyScopes())),
+        Of(People, "cert", "Client certificates for keys", s => new Noun("cert", s, new CertIssue())),
         Of(People, "session", "Where you are signed in", s => new Noun("session", s, new SessionList(), new SessionRevoke())),
         Of(Records, "event", "What happened in an org", s => new Noun("event", s, new EventList(), new EventTail())),
         Of(Records, "audit", "Proof that the record is whole", s => new Noun("audit", s, new AuditVerify())),

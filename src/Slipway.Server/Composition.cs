@@ -31,7 +31,8 @@ internal static class Composition
     {
         // Empty: no appsettings.json, no ASPNETCORE_ variables, no launch settings. What is configurable is in ConfigurationKeys.
         var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "slipway", ContentRootPath = AppContext.BaseDirectory });
-        builder.WebHost.UseKestrelCore().UseSendFileTransport().ConfigureKestrel(kestrel => KestrelLimits.Apply(kestrel, configuration));
+        builder.WebHost.UseKestrelCore().UseSendFileTransport().ConfigureKestrel(kestrel => KestrelLimits.Apply(
+            kestrel, configuration, configuration.Tls.Certificate is null ? null : kestrel.ApplicationServices.GetRequiredService<ServerTls>()));
 
         var services = builder.Services;
         services.AddSingleton(loggers);
@@ -44,6 +45,8 @@ internal static class Composition
         services.Configure<JsonOptions>(json => UseWireContract(json.SerializerOptions));
         services.AddTelemetry(configuration);
         services.AddApiDocumentation();
+        services.AddSingleton(provider => new ServerTls(
+            configuration.Tls, provider.GetRequiredService<CertificateAuthority>(), time, loggers.CreateLogger<ServerTls>()));
         services.AddSingleton(new GrpcServerOptions { Translate = GrpcStatuses.Of });
         services.AddSingleton(new GrpcHealth());
         services.AddSingleton(new GrpcReflection());
@@ -71,7 +74,7 @@ internal static class Composition
 
         services.AddNixCache(new NixCacheOptions
         {
-            PublicUrl = configuration.Http.PublicUrl ?? new Uri($"http://{configuration.Http.Listen}"),
+            PublicUrl = configuration.Http.PublicUrl ?? new Uri($"{(configuration.Tls.Certificate is null ? "http" : "https")}://{configuration.Http.Listen}"),
             UploadFolder = Path.Combine(foundations.DataFolder.Path, "uploads"),
             StoreFolder = Path.Combine(foundations.DataFolder.Path, "stores"),
             ReserveBytes = configuration.Content.ReserveBytes,
@@ -92,7 +95,7 @@ internal static class Composition
 
         services.AddBuildCache(new BuildCacheOptions
         {
-            PublicUrl = configuration.Http.PublicUrl ?? new Uri($"http://{configuration.Http.Listen}"),
+            PublicUrl = configuration.Http.PublicUrl ?? new Uri($"{(configuration.Tls.Certificate is null ? "http" : "https")}://{configuration.Http.Listen}"),
             StoreFolder = Path.Combine(foundations.DataFolder.Path, "buildcache"),
             DefaultStage = configuration.BuildCache.DefaultStage,
             DefaultQuotaBytes = configuration.BuildCache.DefaultQuota,

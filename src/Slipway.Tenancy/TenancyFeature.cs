@@ -19,6 +19,7 @@ public static class TenancyFeature
         services.TryAddSingleton(provider => provider.GetRequiredService<Database>().Source);
         services.AddSingleton(options);
         services.AddSingleton(_ => SecretBox.Open(options.DataFolder));
+        services.AddSingleton(provider => new CertificateAuthority(options.DataFolder, provider.GetRequiredService<SecretBox>(), provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton(provider => new PermissionCatalogue(provider.GetServices<Permission>()));
         services.AddSingleton<CredentialStore>();
         services.AddSingleton<LastUse>();
@@ -61,6 +62,7 @@ public static class TenancyFeature
         MemberEndpoints.Map(endpoints);
         ServiceAccountEndpoints.Map(endpoints);
         KeyEndpoints.Map(endpoints);
+        CertificateEndpoints.Map(endpoints);
         EventEndpoints.Map(endpoints);
         return endpoints;
     }

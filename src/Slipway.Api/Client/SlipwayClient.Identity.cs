@@ -47,6 +47,12 @@ public sealed partial class SlipwayClient
     public Task RevokeKeyAsync(string key, CancellationToken cancellationToken) =>
         DeleteAsync(RouteTemplate.Fill(Routes.Key, key), etag: null, cancellationToken);
 
+    public Task<IssuedCertificate> IssueCertificateAsync(string key, IssueCertificateRequest request, CancellationToken cancellationToken) =>
+        PostAsync(RouteTemplate.Fill(Routes.KeyCertificate, key), request, ApiJson.Default.IssueCertificateRequest, Json.IssuedCertificate, cancellationToken);
+
+    public Task<IssuedCertificate> IssueServiceAccountCertificateAsync(string org, string account, string key, IssueCertificateRequest request, CancellationToken cancellationToken) =>
+        PostAsync(RouteTemplate.Fill(Routes.ServiceAccountKeyCertificate, org, account, key), request, ApiJson.Default.IssueCertificateRequest, Json.IssuedCertificate, cancellationToken);
+
     public IAsyncEnumerable<Key> ListServiceAccountKeysAsync(string org, string account, CancellationToken cancellationToken) =>
         ListAsync(RouteTemplate.Fill(Routes.ServiceAccountKeys, org, account), null, Json.PageKey, cancellationToken);
 

@@ -73,6 +73,15 @@ public sealed record IssueKeyRequest(string Name, IReadOnlyList<string> Scopes, 
 /// <summary>A fresh key. The <paramref name="Secret"/> is shown once and never again.</summary>
 public sealed record IssuedKey(string Secret, Key Key);
 
+/// <param name="SigningRequest">PKCS#10 in PEM, signed by its own key: RSA of 2048 to 8192 bits or ECDSA of 256 or more. At most 16,384 characters. Only its public key is used.</param>
+public sealed record IssueCertificateRequest(string SigningRequest);
+
+/// <summary>A client certificate: whoever has its private key may act as <paramref name="Key"/> over TLS, until that key ends or is revoked.</summary>
+/// <param name="Certificate">PEM.</param>
+/// <param name="Authority">The certificate of the authority that issued it, PEM.</param>
+/// <param name="ExpiresAt">When the certificate ends: with its key.</param>
+public sealed record IssuedCertificate(string Certificate, string Authority, DateTimeOffset ExpiresAt, Key Key);
+
 /// <summary>One entry of the catalogue of scopes.</summary>
 public sealed record ScopeDefinition(string Scope, string Summary, string MinimumRole);
 

@@ -48,8 +48,8 @@ internal static class UpCommand
     {
         EngineException or MigrationException => failure.Message,
         IOException { InnerException: AddressInUseException } =>
-            failure.Message.Contains($":{configuration.Grpc.Listen.Port}:", StringComparison.Ordinal)
-                ? $"{configuration.Grpc.Listen}, where gRPC would be served, is in use by another program. Stop that one, or choose another address with --grpc ADDRESS:PORT."
+            configuration.Grpc.Listen is { } grpc && failure.Message.Contains($":{grpc.Port}:", StringComparison.Ordinal)
+                ? $"{grpc}, where gRPC would be served, is in use by another program. Stop that one, or choose another address with --grpc ADDRESS:PORT."
                 : $"{configuration.Http.Listen} is in use by another program. Stop that one, or choose another address with --http ADDRESS:PORT.",
         IOException { InnerException: SocketException } or SocketException => $"can't listen on {configuration.Http.Listen}: {failure.Message}",
         NpgsqlException => $"the database does not answer: {failure.Message}",

@@ -18,16 +18,28 @@ internal static class ConfigurationKeys
 
     public static readonly ConfigurationKey<ListenAddress> HttpListen = new(
         "http.listen", "ADDRESS:PORT", "127.0.0.1:7474", "port 0 (any free one) to 65535",
-        "Where HTTP is served, without TLS: put a proxy in front to serve others than this machine.", false,
+        "Where HTTP is served; without TLS unless tls.certificate is set: put a proxy in front then, to serve others than this machine.", false,
         new ListenAddress(IPAddress.Loopback, 7474), ValueParsers.Listen);
 
     public static readonly ConfigurationKey<Uri?> HttpPublicUrl = new(
-        "http.publicUrl", "URL", "http:// and the listen address", null,
+        "http.publicUrl", "URL", "http:// (https:// with TLS) and the listen address", null,
         "What clients reach this server by; it goes into cache URLs and printed commands.", false, null, ValueParsers.HttpUrl);
 
     public static readonly ConfigurationKey<ListenAddress?> GrpcListen = new(
-        "grpc.listen", "ADDRESS:PORT, port 0 for any free one", "127.0.0.1 and the port after that of http.listen: 7475", null,
-        "Where gRPC is served (h2c): the build cache for Bazel and other clients of the remote execution API.", false, null, ValueParsers.Listen);
+        "grpc.listen", "ADDRESS:PORT, port 0 for any free one", "127.0.0.1 and the port after that of http.listen: 7475; with TLS none", null,
+        "Where gRPC is served besides, over HTTP/2 alone: the build cache for Bazel and other clients of the remote execution API. With TLS http.listen serves it too.", false, null, ValueParsers.Listen);
+
+    public static readonly ConfigurationKey<string?> TlsCertificate = new(
+        "tls.certificate", "file", "none: no TLS", null,
+        "The server's certificate and those between it and its root, PEM. With it HTTP/1.1, HTTP/2 and gRPC share http.listen by TLS. Read again when it changes.", false, null, ValueParsers.Folder);
+
+    public static readonly ConfigurationKey<string?> TlsKey = new(
+        "tls.key", "file", "none", null,
+        "The private key of tls.certificate, PEM without a password.", false, null, ValueParsers.Folder);
+
+    public static readonly ConfigurationKey<string?> TlsClientAuthorities = new(
+        "tls.clientAuthorities", "file", "this server's own only", null,
+        "Further authorities, PEM, whose client certificates are taken. Such a certificate names a key (slp_u_…) as its common name and may do what that key may.", false, null, ValueParsers.Folder);
 
     public static readonly ConfigurationKey<string?> DatabaseUrl = new(
         "database.url", "PostgreSQL address", "the embedded PostgreSQL", null,
@@ -170,7 +182,7 @@ internal static class ConfigurationKeys
 
     public static IReadOnlyList<ConfigurationKey> All { get; } =
     [
-        DataFolder, HttpListen, HttpPublicUrl, GrpcListen, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
+        DataFolder, HttpListen, HttpPublicUrl, GrpcListen, TlsCertificate, TlsKey, TlsClientAuthorities, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
         RequestBytes, NarinfoBytes, NarBytes, ArchiveBytes, ConcurrentIngests, MinUploadBytesPerSecond, Connections,
         RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, BuildCaches, BuildCacheBlobBytes,
         BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, NixHosts, SessionLifetime,
@@ -187,7 +199,8 @@ internal static class ConfigurationKeys
     public static ServerConfiguration Build(ConfigurationValues values) => new(
         new DataConfiguration(values.Get(DataFolder)),
         new HttpConfiguration(values.Get(HttpListen), values.Get(HttpPublicUrl)),
-        new GrpcConfiguration(values.Get(GrpcListen) ?? NextTo(values.Get(HttpListen))),
+        new GrpcConfiguration(values.Get(GrpcListen) ?? (values.Get(TlsCertificate) is null ? NextTo(values.Get(HttpListen)) : null)),
+        new TlsConfiguration(values.Get(TlsCertificate), values.Get(TlsKey), values.Get(TlsClientAuthorities)),
         new DatabaseConfiguration(values.Get(DatabaseUrl)),
         new RedisConfiguration(values.Get(RedisUrl), values.Get(RedisAllowEviction)),
         new LogConfiguration(values.Get(LogFormat), values.Get(LogLevel)),
@@ -231,6 +244,18 @@ internal static class ConfigurationKeys
         if (values.Get(BuildCacheDefaultQuota) > values.Get(BuildCacheBetaQuota))
         {
             yield return values.FaultOf(BuildCacheDefaultQuota, "is more than buildcache.betaQuota", "lower it, or raise buildcache.betaQuota");
+        }
+
+        if (values.Get(TlsCertificate) is null != values.Get(TlsKey) is null)
+        {
+            yield return values.Get(TlsKey) is null
+                ? values.FaultOf(TlsCertificate, "is set, but tls.key is not", "set tls.key to the file with the certificate's private key")
+                : values.FaultOf(TlsKey, "is set, but tls.certificate is not", "set tls.certificate, or remove it");
+        }
+
+        if (values.Get(TlsClientAuthorities) is not null && values.Get(TlsCertificate) is null)
+        {
+            yield return values.FaultOf(TlsClientAuthorities, "is set, but tls.certificate is not, and without TLS there are no client certificates", "set tls.certificate and tls.key, or remove it");
         }
 
         if (values.Get(OtlpHeaders) is not null && values.Get(OtlpEndpoint) is null)

@@ -12,6 +12,7 @@ internal sealed record ServerConfiguration(
     DataConfiguration Data,
     HttpConfiguration Http,
     GrpcConfiguration Grpc,
+    TlsConfiguration Tls,
     DatabaseConfiguration Database,
     RedisConfiguration Redis,
     LogConfiguration Log,
@@ -31,7 +32,11 @@ internal sealed record DataConfiguration(string? Folder);
 /// <param name="PublicUrl">What clients reach the server by; null: the listen address.</param>
 internal sealed record HttpConfiguration(ListenAddress Listen, Uri? PublicUrl);
 
-internal sealed record GrpcConfiguration(ListenAddress Listen);
+/// <param name="Listen">Null: only on the port of HTTP, by TLS.</param>
+internal sealed record GrpcConfiguration(ListenAddress? Listen);
+
+/// <summary>All files in PEM; without a certificate there is no TLS.</summary>
+internal sealed record TlsConfiguration(string? Certificate, string? Key, string? ClientAuthorities);
 
 /// <param name="Url">Null: the embedded PostgreSQL.</param>
 internal sealed record DatabaseConfiguration(string? Url);

@@ -7,7 +7,8 @@ namespace Slipway.Server.Http;
 /// <summary>Kestrel's settings, each with where its number comes from.</summary>
 internal static class KestrelLimits
 {
-    public static void Apply(KestrelServerOptions options, ServerConfiguration configuration)
+    /// <param name="tls">Null: no TLS.</param>
+    public static void Apply(KestrelServerOptions options, ServerConfiguration configuration, ServerTls? tls)
     {
         options.AddServerHeader = false;
         // Handlers read and write through pipes; a synchronous read would block a thread for a slow client.
@@ -35,8 +36,11 @@ internal static class KestrelLimits
         ApplyHttp2(limits.Http2);
         // Without TLS there is no ALPN to tell the two apart on one port: HTTP/1.1 on one, HTTP/2 with prior knowledge (gRPC) on the other.
         // The first address is the server's own, see SlipwayServer.Url.
-        Listen(options, configuration.Http.Listen, HttpProtocols.Http1);
-        Listen(options, configuration.Grpc.Listen, HttpProtocols.Http2);
+        Listen(options, configuration.Http.Listen, tls is null ? HttpProtocols.Http1 : HttpProtocols.Http1AndHttp2, tls);
+        if (configuration.Grpc.Listen is { } grpc)
+        {
+            Listen(options, grpc, HttpProtocols.Http2, tls);
+        }
     }
 
     private static void ApplyHttp2(Http2Limits http2)
@@ -54,15 +58,21 @@ internal static class KestrelLimits
         http2.KeepAlivePingTimeout = TimeSpan.FromSeconds(20);
     }
 
-    private static void Listen(KestrelServerOptions options, ListenAddress listen, HttpProtocols protocols)
+    private static void Listen(KestrelServerOptions options, ListenAddress listen, HttpProtocols protocols, ServerTls? tls)
     {
         if (listen.Address is null)
         {
-            options.ListenLocalhost(listen.Port, one => one.Protocols = protocols);
+            options.ListenLocalhost(listen.Port, Configure);
         }
         else
         {
-            options.Listen(new IPEndPoint(listen.Address, listen.Port), one => one.Protocols = protocols);
+            options.Listen(new IPEndPoint(listen.Address, listen.Port), Configure);
+        }
+
+        void Configure(ListenOptions one)
+        {
+            one.Protocols = protocols;
+            tls?.Use(one);
         }
     }
 }

@@ -1,19 +1,23 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Slipway.Api;
 
 namespace Slipway.Tenancy;
 
 /// <summary>
-/// Turns the <c>Authorization</c> header into a <see cref="Caller"/>. What the database said is kept for at most a second, and
+/// Turns the <c>Authorization</c> header, or else a client certificate, into a <see cref="Caller"/>. What the database said is kept for at most a second, and
 /// forgotten at once when this process changes any identity, so a revocation is effective here at once and elsewhere within a second.
 /// </summary>
 /// <remarks>
 /// <code>
 /// header ─ parse, checksum ─ cache by public id ─ SHA-256(secret) compared in constant time ─ expiry ─ caller
 ///             │ junk: 401        │ older than 1 s, or Forget() since: one query
+/// certificate ─ the key it names ─┘ (who has its private key needs no secret)
 /// </code>
 /// </remarks>
 public sealed class Authenticator
@@ -30,11 +34,14 @@ public sealed class Authenticator
     private static readonly Caller Malformed = Caller.Nobody(ProblemCodes.CredentialInvalid, "The credential sent is not a Slipway key or session token.");
     private static readonly Caller Unknown = Caller.Nobody(ProblemCodes.CredentialInvalid, "The credential sent is not known here.");
 
+    private static readonly Caller Unnamed = Caller.Nobody(ProblemCodes.CredentialInvalid, "The client certificate names no Slipway key.");
+
     private readonly CredentialStore store;
     private readonly LastUse lastUse;
     private readonly TimeProvider time;
     private readonly ConcurrentDictionary<string, Entry> entries = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Entry>.AlternateLookup<ReadOnlySpan<char>> entriesBySpan;
+    private readonly ConditionalWeakTable<X509Certificate2, CertifiedKey> keysOfCertificates = [];
     private long epoch;
     private TaskCompletionSource forgotten = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -55,7 +62,9 @@ public sealed class Authenticator
         var header = http.Request.Headers.Authorization;
         if (header.Count == 0)
         {
-            return ValueTask.FromResult(Caller.Anonymous);
+            return http.Features.Get<ITlsConnectionFeature>()?.ClientCertificate is { } certificate
+                ? AuthenticateAsync(certificate, cancellationToken)
+                : ValueTask.FromResult(Caller.Anonymous);
         }
 
         if (header.Count > 1 || header[0] is not { Length: <= LongestHeader } value)
@@ -85,6 +94,20 @@ public sealed class Authenticator
         }
 
         return ValueTask.FromResult(Malformed);
+    }
+
+    /// <summary>
+    /// The caller of a client certificate that was verified when the connection was made: that of the key it names, as the key is now.
+    /// </summary>
+    private ValueTask<Caller> AuthenticateAsync(X509Certificate2 certificate, CancellationToken cancellationToken)
+    {
+        // A certificate is an object of its connection; reading the name out of it costs more than all the rest.
+        var key = keysOfCertificates.GetValue(certificate, static one => new CertifiedKey(CertificateAuthority.KeyOf(one)));
+        return key.Kind is not { } kind
+            ? ValueTask.FromResult(Unnamed)
+            : entriesBySpan.TryGetValue(key.Id, out var entry) && IsFresh(entry)
+                ? ValueTask.FromResult(JudgeCertified(entry, kind))
+                : LoadAndJudgeCertifiedAsync(kind, key.Id, cancellationToken);
     }
 
     /// <summary>Authenticates a token that came in some other way than the header.</summary>
@@ -136,7 +159,7 @@ public sealed class Authenticator
             entry = await LoadAsync(caller.Kind!.Value, id, cancellationToken);
         }
 
-        return entry.Credential is null ? Unknown : Judge(entry, caller.Kind!.Value, entry.Credential.SecretHash);
+        return JudgeCertified(entry, caller.Kind!.Value);
     }
 
     private bool IsFresh(Entry entry) =>
@@ -144,6 +167,11 @@ public sealed class Authenticator
 
     private async ValueTask<Caller> LoadAndJudgeAsync(TokenKind kind, string id, byte[] secretHash, CancellationToken cancellationToken) =>
         Judge(await LoadAsync(kind, id, cancellationToken), kind, secretHash);
+
+    private async ValueTask<Caller> LoadAndJudgeCertifiedAsync(TokenKind kind, string id, CancellationToken cancellationToken) =>
+        JudgeCertified(await LoadAsync(kind, id, cancellationToken), kind);
+
+    private Caller JudgeCertified(Entry entry, TokenKind kind) => entry.Credential is null ? Unknown : Judge(entry, kind, entry.Credential.SecretHash);
 
     private async ValueTask<Entry> LoadAsync(TokenKind kind, string id, CancellationToken cancellationToken)
     {
@@ -192,6 +220,14 @@ public sealed class Authenticator
         }
 
         return credential.Caller;
+    }
+
+    /// <summary>The key that a certificate names as <c>slp_u_…</c> or <c>slp_s_…</c>. Never a session: those are not for keeping.</summary>
+    private sealed class CertifiedKey(string? name)
+    {
+        public TokenKind? Kind { get; } = name is ['s', 'l', 'p', '_', var kind and ('u' or 's'), '_', ..] ? (TokenKind)kind : null;
+
+        public string Id { get; } = name?[6..] ?? "";
     }
 
     private sealed class Entry(TokenKind kind, StoredCredential? credential, long epoch, long loadedAt)

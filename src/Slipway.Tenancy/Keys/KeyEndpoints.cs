@@ -45,9 +45,9 @@ internal static class KeyEndpoints
             .RequirePermission(manage).Produces(204);
     }
 
-    private static KeyHolder Own(HttpContext http) => new(http.GetCaller().PrincipalId, null, http.GetCaller().Name, null);
+    internal static KeyHolder Own(HttpContext http) => new(http.GetCaller().PrincipalId, null, http.GetCaller().Name, null);
 
-    private static async Task<KeyHolder> OfAsync(HttpContext http, string org, string account, NpgsqlDataSource database, CancellationToken cancellationToken)
+    internal static async Task<KeyHolder> OfAsync(HttpContext http, string org, string account, NpgsqlDataSource database, CancellationToken cancellationToken)
     {
         await using var connection = await database.OpenConnectionAsync(cancellationToken);
         var row = await ServiceAccountRow.FindAsync(connection, null, http.GetCaller().OrgId(org)!.Value, account, cancellationToken);
@@ -167,7 +167,7 @@ internal static class KeyEndpoints
     }
 
     // By id, or by the public start of the token: that is what a log or a leak shows.
-    private static async Task<KeyRow> FindAsync(
+    internal static async Task<KeyRow> FindAsync(
         NpgsqlConnection connection, NpgsqlTransaction? transaction, KeyHolder holder, string key, CancellationToken cancellationToken)
     {
         var byId = EntityId.TryRead("key", key, out var id);

@@ -43,7 +43,7 @@ public sealed class GrpcListenerTests(RunningServer running) : IClassFixture<Run
         running.Server.GrpcUrl.ShouldNotBe(running.Server.Url);
         var configuration = ConfigurationLoader.Load(
             null, new Dictionary<string, string>(), [new("http.listen", "0.0.0.0:8000", new(OriginKind.Flag, "test"))]).Configuration;
-        configuration.Grpc.Listen.ToString().ShouldBe("127.0.0.1:8001");
+        configuration.Grpc.Listen.ShouldNotBeNull().ToString().ShouldBe("127.0.0.1:8001");
     }
 
     [Theory]

@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+
 namespace Slipway.Testing;
 
 /// <summary>The access table of identity's own routes. The paths are written out: that they stay as they are is part of the test.</summary>
@@ -41,6 +44,8 @@ public static class TenancyAccessRows
         AccessRow.Of("POST", "/v1/keys", SessionMade, body: Key),
         new("GET", "/v1/keys/{key}", SessionOnly, null, OwnKeyAsync),
         new("DELETE", "/v1/keys/{key}", SessionGone, null, OwnKeyAsync),
+        new("POST", "/v1/keys/{key}/certificate", SessionMade, null, async (world, actor, token) =>
+            new PreparedCall((await OwnKeyAsync(world, actor, token)).Path + "/certificate", SigningRequest)),
 
         AccessRow.Of("GET", "/v1/orgs", SignedIn),
         new("POST", "/v1/orgs", SessionMade, null, (world, _, _) => Task.FromResult(new PreparedCall("/v1/orgs", $$"""{"name":"{{world.FreshName("org")}}"}"""))),
@@ -70,6 +75,8 @@ public static class TenancyAccessRows
             new PreparedCall((await AccountAsync(world, actor, token)).Path + "/keys", Key)),
         new("GET", "/v1/orgs/{org}/service-accounts/{account}/keys/{key}", OrgAdmin, null, AccountKeyAsync),
         new("DELETE", "/v1/orgs/{org}/service-accounts/{account}/keys/{key}", AdminGone, null, AccountKeyAsync),
+        new("POST", "/v1/orgs/{org}/service-accounts/{account}/keys/{key}/certificate", AdminMade, null, async (world, actor, token) =>
+            new PreparedCall((await AccountKeyAsync(world, actor, token)).Path + "/certificate", SigningRequest)),
 
         AccessRow.Of("GET", "/v1/orgs/{org}/events", OrgMember, "events:read:acme"),
         AccessRow.Of("GET", "/v1/orgs/{org}/events/stream", OrgMember, "events:read:acme"),
@@ -77,6 +84,16 @@ public static class TenancyAccessRows
         AccessRow.Of("GET", "/v1/events", Superuser),
         AccessRow.Of("GET", "/v1/audit/verification", Superuser),
     ];
+
+    private static string SigningRequest
+    {
+        get
+        {
+            using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+            var pem = new CertificateRequest("CN=anything", key, HashAlgorithmName.SHA256).CreateSigningRequestPem();
+            return $$"""{"signingRequest":"{{pem.ReplaceLineEndings("\\n")}}"}""";
+        }
+    }
 
     private static async Task<PreparedCall> OwnSessionAsync(AccessWorld world, Actor actor, CancellationToken cancellationToken)
     {
