@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
 using Slipway.Testing;
 
 namespace Slipway.Grpc.Tests;
@@ -155,6 +156,35 @@ public sealed class BadInputTests
         {
             connections.ForEach(connection => connection.Dispose());
         }
+    }
+
+    [Fact]
+    public async Task Large_messages_that_never_end_are_bounded_together()
+    {
+        await using var server = await GrpcServer.StartAsync(
+            EchoService.Map, services => services.AddSingleton(new GrpcServerOptions { MaxPendingMessageBytes = 10_000_000 }));
+        using var hoarder = await RawHttp2.ConnectAsync(server.Url);
+        // 4,000,000 bytes announced, ten sent: two fit.
+        byte[] begun = [0, 0, 0x3d, 0x09, 0x00, .. new byte[10]];
+        foreach (var stream in (int[])[1, 3, 5])
+        {
+            await hoarder.OpenAsync(EchoService.Name + "ClientStream", stream);
+            await hoarder.SendAsync(FrameType.Data, 0, stream, begun);
+        }
+
+        var refused = (await hoarder.ReadUntilAsync(frame => frame is { Type: FrameType.Headers, EndsStream: true })).ShouldNotBeNull();
+        using var channel = new GrpcChannel(server.Url);
+        (await Should.ThrowAsync<GrpcException>(() => channel.UnaryAsync(EchoService.Name + "Unary", new byte[3_000_000], GrpcCallOptions.None, Token)))
+            .Status.ShouldBe(GrpcStatus.Unavailable);
+        // Small ones go on, and the end of the two gives their room back.
+        (await channel.UnaryAsync(EchoService.Name + "Unary", new byte[3], GrpcCallOptions.None, Token)).Length.ShouldBe(3);
+        foreach (var stream in ((int[])[1, 3, 5]).Where(stream => stream != refused.Stream))
+        {
+            await hoarder.SendAsync(FrameType.RstStream, 0, stream, [0, 0, 0, 8]);
+        }
+
+        await Eventually.PassesAsync(
+            async token => (await channel.UnaryAsync(EchoService.Name + "Unary", new byte[3_000_000], GrpcCallOptions.None, token)).Length.ShouldBe(3_000_000), Token);
     }
 
     [Fact]

@@ -188,7 +188,7 @@ public sealed class GrpcClientCall : IAsyncDisposable
             var encoding = response.Headers.TryGetValues("grpc-encoding", out var values) ? values.First() : null;
             // 64 KiB: four frames of the usual size for each read of the stream.
             pipe = PipeReader.Create(stream, new StreamPipeReaderOptions(bufferSize: 64 * 1024));
-            reader = new MessageReader(pipe, options.MaxMessageBytes, encoding);
+            reader = new MessageReader(pipe, options.MaxMessageBytes, encoding, budget: null);
         }
 
         return reader;

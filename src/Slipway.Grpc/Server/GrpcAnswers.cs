@@ -15,7 +15,7 @@ public static class GrpcAnswers
     public static IApplicationBuilder UseGrpcAnswers(this IApplicationBuilder app)
     {
         var failures = new FailureStatus(
-            app.ApplicationServices.GetService<GrpcServerOptions>() ?? new GrpcServerOptions(),
+            app.ApplicationServices.GetService<GrpcServerOptions>() ?? GrpcServerOptions.Default,
             app.ApplicationServices.GetRequiredService<ILoggerFactory>().CreateLogger("Slipway.Grpc"));
         return app.Use(next => http => IsGrpc(http) ? AnswerAsync(http, next, failures) : next(http));
     }

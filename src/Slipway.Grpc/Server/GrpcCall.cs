@@ -34,14 +34,14 @@ public sealed class GrpcCall : IBufferWriter<byte>
     private int unwritten;
     private int unflushed;
 
-    internal GrpcCall(HttpContext http, GrpcMethod method, TimeSpan? timeout, TimeProvider time)
+    internal GrpcCall(HttpContext http, GrpcMethod method, TimeSpan? timeout, TimeProvider time, MessageBudget budget)
     {
         Http = http;
         Method = method;
         this.time = time;
         output = http.Response.BodyWriter;
         var encoding = http.Request.Headers.GrpcEncoding;
-        input = new MessageReader(http.Request.BodyReader, method.MaxMessageBytes, encoding.Count == 0 ? null : encoding[0]);
+        input = new MessageReader(http.Request.BodyReader, method.MaxMessageBytes, encoding.Count == 0 ? null : encoding[0], budget);
         if (timeout is { } limit)
         {
             Deadline = limit < DateTimeOffset.MaxValue - time.GetUtcNow() ? time.GetUtcNow() + limit : DateTimeOffset.MaxValue;

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 namespace Slipway.Grpc;
 
 /// <summary>Runs the calls of one method: checks the request, calls the handler, writes the status.</summary>
-internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handler, FailureStatus failures, TimeProvider time, ILogger logger)
+internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handler, FailureStatus failures, MessageBudget budget, TimeProvider time, ILogger logger)
 {
     public const string ContentType = "application/grpc";
 
@@ -54,7 +54,7 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
             timeout = limit;
         }
 
-        var call = new GrpcCall(http, method, timeout, time);
+        var call = new GrpcCall(http, method, timeout, time, budget);
         ValueTask handling;
         try
         {

@@ -28,8 +28,9 @@ public static class GrpcEndpoints
         var method = new GrpcMethod(path, kind, maxMessageBytes);
         var services = endpoints.ServiceProvider;
         var logger = services.GetRequiredService<ILoggerFactory>().CreateLogger("Slipway.Grpc");
-        var failures = new FailureStatus(services.GetService<GrpcServerOptions>() ?? new GrpcServerOptions(), logger);
-        var endpoint = new GrpcEndpoint(method, handler, failures, services.GetService<TimeProvider>() ?? TimeProvider.System, logger);
+        var options = services.GetService<GrpcServerOptions>() ?? GrpcServerOptions.Default;
+        var failures = new FailureStatus(options, logger);
+        var endpoint = new GrpcEndpoint(method, handler, failures, options.Budget, services.GetService<TimeProvider>() ?? TimeProvider.System, logger);
         return endpoints.MapMethods(path, [HttpMethods.Post], endpoint.InvokeAsync).WithMetadata(method).WithDisplayName("gRPC " + path);
     }
 }

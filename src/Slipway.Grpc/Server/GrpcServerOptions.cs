@@ -8,4 +8,16 @@ public sealed record GrpcServerOptions
     /// it is logged, and the client gets INTERNAL without details. The one place of this translation.
     /// </summary>
     public Func<Exception, GrpcException?> Translate { get; init; } = static _ => null;
+
+    /// <summary>
+    /// Bytes of messages over 64 KiB that may be on their way in at one time; one more gets UNAVAILABLE. 512 MiB are 128 messages of the
+    /// usual 4 MiB: more than clients send at once to a server that can keep up.
+    /// </summary>
+    public long MaxPendingMessageBytes { get; init; } = 512L << 20;
+
+    internal static GrpcServerOptions Default { get; } = new();
+
+    internal MessageBudget Budget => budget ?? Interlocked.CompareExchange(ref budget, new MessageBudget(MaxPendingMessageBytes), null) ?? budget;
+
+    private MessageBudget? budget;
 }

@@ -16,13 +16,15 @@ namespace Slipway.Grpc;
 /// └────────┴─────────────────────┴──────────────┘
 /// </code>
 /// </remarks>
-internal sealed class MessageReader(PipeReader input, int maxBytes, string? encoding)
+/// <param name="budget">Null: large messages are not counted.</param>
+internal sealed class MessageReader(PipeReader input, int maxBytes, string? encoding, MessageBudget? budget)
 {
     public const int PrefixBytes = 5;
 
     private SequencePosition next;
     private bool holdsInput;
     private byte[]? inflated;
+    private int counted;
     private bool ended;
 
     /// <summary>Null at half-close. Completes at once when the message is there already.</summary>
@@ -77,6 +79,21 @@ internal sealed class MessageReader(PipeReader input, int maxBytes, string? enco
             inflated = null;
             ArrayPool<byte>.Shared.Return(rented);
         }
+
+        if (counted > 0)
+        {
+            budget!.Give(counted);
+            counted = 0;
+        }
+    }
+
+    private void Count(int length)
+    {
+        if (length > MessageBudget.Free && counted == 0 && budget is not null)
+        {
+            budget.Take(length);
+            counted = length;
+        }
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -127,6 +144,7 @@ internal sealed class MessageReader(PipeReader input, int maxBytes, string? enco
             return false;
         }
 
+        Count(length);
         // Examined but not consumed: HTTP/2 gives the peer window for these bytes, so a message may be larger than the window.
         input.AdvanceTo(buffer.Start, buffer.End);
         return false;
@@ -144,6 +162,7 @@ internal sealed class MessageReader(PipeReader input, int maxBytes, string? enco
         message = default;
         if (result.IsCanceled || !result.IsCompleted)
         {
+            Count(length);
             input.AdvanceTo(buffer.Start, buffer.End);
             return result.IsCanceled ? throw new OperationCanceledException("Reading a message was cancelled.") : false;
         }
