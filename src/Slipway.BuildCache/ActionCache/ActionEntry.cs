@@ -7,26 +7,23 @@ namespace Slipway.BuildCache.ActionCache;
 /// An action's result as it is stored: the message itself, and before it everything the result refers to, so that a hit never has
 /// to open a tree to know whether all of it is here.
 /// </summary>
-/// <remarks><c>version 1 | action's size | count | (kind, hash, size) × count | ActionResult</c>, numbers as varints.</remarks>
+/// <remarks><c>version 1 | action's size | length of the closure | (kind, hash, size) … | ActionResult</c>, numbers as varints. To find the
+/// result nothing of the closure has to be looked at, however many outputs an action has.</remarks>
 internal readonly ref struct ActionEntry
 {
     private const byte Version = 1;
 
     private readonly ReadOnlySpan<byte> closure;
 
-    private ActionEntry(long actionSize, int count, ReadOnlySpan<byte> closure, ReadOnlySpan<byte> result)
+    private ActionEntry(long actionSize, ReadOnlySpan<byte> closure, ReadOnlySpan<byte> result)
     {
         ActionSize = actionSize;
-        Count = count;
         this.closure = closure;
         Result = result;
     }
 
     /// <summary>Size of the Action message; part of what it is asked for by.</summary>
     public long ActionSize { get; }
-
-    /// <summary>Blobs the result refers to.</summary>
-    public int Count { get; }
 
     /// <summary>The serialised ActionResult.</summary>
     public ReadOnlySpan<byte> Result { get; }
@@ -41,30 +38,19 @@ internal readonly ref struct ActionEntry
         }
 
         var at = 1;
-        if (!TryVarint(stored, ref at, out var size) || !TryVarint(stored, ref at, out var count) || count > (ulong)(stored.Length - at) / (Digest.Size + 2))
+        if (!TryVarint(stored, ref at, out var size) || !TryVarint(stored, ref at, out var length) || length > (ulong)(stored.Length - at))
         {
             return false;
         }
 
-        var start = at;
-        for (ulong i = 0; i < count; i++)
-        {
-            at += 1 + Digest.Size;
-            if (at >= stored.Length || !TryVarint(stored, ref at, out _))
-            {
-                return false;
-            }
-        }
-
-        entry = new ActionEntry((long)size, (int)count, stored[start..at], stored[at..]);
+        entry = new ActionEntry((long)size, stored.Slice(at, (int)length), stored[(at + (int)length)..]);
         return true;
     }
 
     /// <summary>Renews the last use of every blob of the closure, and tells the first one that isn't here.</summary>
     public bool TouchAll(ContentSpace space, out BlobDigest missing)
     {
-        var at = 0;
-        for (var i = 0; i < Count; i++)
+        for (var at = 0; at < closure.Length;)
         {
             var key = new BlobKey((BlobKind)closure[at], Digest.FromBytes(closure.Slice(at + 1, Digest.Size)));
             at += 1 + Digest.Size;
@@ -89,7 +75,7 @@ internal readonly ref struct ActionEntry
         var writer = new ProtoWriter(destination);
         writer.Varint(Version);
         writer.Varint((ulong)actionSize);
-        writer.Varint((ulong)closure.Count);
+        writer.Varint((ulong)closure.Sum(blob => 1 + Digest.Size + ProtoWriter.VarintLength((ulong)blob.Size)));
         foreach (var blob in closure)
         {
             writer.Varint((ulong)blob.Key.Kind);

@@ -58,6 +58,31 @@ public sealed class CapabilitiesTests(BuildCacheServer server)
         (await GetAsync(reader)).CacheCapabilities.ActionCacheUpdateCapabilities.UpdateEnabled.ShouldBeTrue();
     }
 
+    [Theory]
+    [InlineData("bazel", "2.1.0", true)]
+    [InlineData("bazel", "4.2.3", false)]
+    [InlineData("bazel", "", false)]
+    [InlineData("recc", "2.1.0", false)]
+    public async Task Bazel_2_asks_without_its_credential_and_is_told_what_holds_for_all(string tool, string version, bool answered)
+    {
+        using var client = await NewAsync(server);
+        using var nobody = client.With(null);
+        using var nowhere = nobody.On($"{AccessWorld.Org}/not-there");
+        nobody.Metadata = nowhere.Metadata = new RequestMetadata { ToolDetails = new ToolDetails { ToolName = tool, ToolVersion = version } };
+        if (answered)
+        {
+            (await GetAsync(nobody)).ShouldBe(await GetAsync(nowhere));
+        }
+        else
+        {
+            (await GetAsync(nobody).RefusedAsync()).Status.ShouldBe(GrpcStatus.Unauthenticated);
+        }
+
+        using var wrong = client.With("slp_wrong");
+        wrong.Metadata = nobody.Metadata;
+        (await GetAsync(wrong).RefusedAsync()).Status.ShouldBe(GrpcStatus.Unauthenticated);
+    }
+
     [Fact]
     public async Task A_strangers_question_is_refused_like_that_for_a_cache_that_is_not_there()
     {
