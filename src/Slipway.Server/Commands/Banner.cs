@@ -16,6 +16,7 @@ internal static class Banner
         terminal.Line();
         terminal.Line($"  {terminal.Bold("Slipway")} serves {terminal.Cyan(url)}  {terminal.Dim(string.Create(CultureInfo.InvariantCulture, $"ready in {server.StartedWithin.TotalSeconds:0.0} s, Ctrl+C stops it"))}");
         terminal.Line();
+        terminal.Line($"  gRPC         {(server.GrpcUrl.Scheme == "https" ? "grpcs" : "grpc")}://{server.GrpcUrl.Authority}");
         terminal.Line($"  data         {folder.Path}{(folder.Note is null ? "" : terminal.Dim($"  ({folder.Note})"))}");
         terminal.Line($"  admin token  {folder.AdminToken}");
         terminal.Line();
