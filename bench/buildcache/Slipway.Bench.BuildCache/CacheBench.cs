@@ -65,8 +65,8 @@ internal static class CacheBench
 
     private static async Task MeasureAsync(string name, string unit, Func<Subject, Task<long>> measure, List<Subject> subjects, int rounds)
     {
-        var cpus = subjects.ToDictionary(subject => subject, _ => new List<double>());
-        var rates = subjects.ToDictionary(subject => subject, _ => new List<double>());
+        var cpus = subjects.ToDictionary(subject => subject.Name, _ => new List<double>());
+        var rates = subjects.ToDictionary(subject => subject.Name, _ => new List<double>());
         // Round 0 warms up. In turns, so that other work on the machine hits all of them.
         for (var round = 0; round <= rounds; round++)
         {
@@ -78,15 +78,15 @@ internal static class CacheBench
                 var time = Stopwatch.GetElapsedTime(clock);
                 if (round > 0)
                 {
-                    cpus[subject].Add((Cpu.Of(subject.Pid) - before) / items * (unit == "ns/B" ? 1e9 : 1e6));
-                    rates[subject].Add(items / time.TotalSeconds);
+                    cpus[subject.Name].Add((Cpu.Of(subject.Pid) - before) / items * (unit == "ns/B" ? 1e9 : 1e6));
+                    rates[subject.Name].Add(items / time.TotalSeconds);
                 }
             }
         }
 
-        var medians = subjects.Select(subject => Median(cpus[subject])).ToArray();
+        var medians = subjects.Select(subject => Median(cpus[subject.Name])).ToArray();
         Console.WriteLine($"| {name} | " + string.Join(" | ", subjects.Select((subject, at) => string.Create(CultureInfo.InvariantCulture,
-            $"{medians[at]:0.0#} {unit} ({cpus[subject].Min():0.0#}–{cpus[subject].Max():0.0#}) | {(unit == "ns/B" ? Median(rates[subject]) / 1e6 : Median(rates[subject])):N0}{(unit == "ns/B" ? " MB/s" : "/s")}")))
+            $"{medians[at]:0.0#} {unit} ({cpus[subject.Name].Min():0.0#}–{cpus[subject.Name].Max():0.0#}) | {(unit == "ns/B" ? Median(rates[subject.Name]) / 1e6 : Median(rates[subject.Name])):N0}{(unit == "ns/B" ? " MB/s" : "/s")}")))
             + $" | {(medians.Length > 1 ? (medians[1] / medians[0]).ToString("0.0", CultureInfo.InvariantCulture) + " ×" : "")} |");
     }
 
