@@ -102,11 +102,10 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
 
     private static async Task<string?> PutSmallAsync(HttpContext http, ContentSpace space, BlobDigest digest)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(Math.Max(1, (int)digest.Size));
+        var buffer = await HttpBodies.ReadAsync(http, (int)digest.Size);
         try
         {
             var body = buffer.AsMemory(0, (int)digest.Size);
-            await HttpBodies.ReadAsync(http, body);
             // Not the request's token: the buffer must not go back before the store has done with it.
             return await BlobWriting.PutAsync(space, digest, body, isCompressed: false, CancellationToken.None);
         }
@@ -190,12 +189,10 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
             throw new ApiException(413, ProblemCodes.TooLarge, $"What is put under ac/ may have {LongestResult:N0} bytes; this has {length:N0}.");
         }
 
-        // Large ones are rare: this is an array of its own that nobody else waits for.
-        var result = length <= ContentSpace.MaxSmall ? ArrayPool<byte>.Shared.Rent(Math.Max(1, (int)length)) : new byte[length];
+        var result = await HttpBodies.ReadAsync(http, (int)length);
         try
         {
             var body = result.AsMemory(0, (int)length);
-            await HttpBodies.ReadAsync(http, body);
             var fault = await StoreResultAsync(access, action, body, http.RequestAborted);
             if (fault is not null && access.Cache.ValidateActions)
             {
@@ -211,10 +208,7 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
         }
         finally
         {
-            if (length <= ContentSpace.MaxSmall)
-            {
-                ArrayPool<byte>.Shared.Return(result);
-            }
+            ArrayPool<byte>.Shared.Return(result);
         }
 
         Note(access, RequestKind.ActionWrite, action, length, started);

@@ -1,3 +1,4 @@
+using System.Buffers;
 using Microsoft.AspNetCore.Http;
 using Slipway.Api;
 using Slipway.BuildCache.Namespaces;
@@ -8,6 +9,9 @@ namespace Slipway.BuildCache.Http;
 /// <summary>Bodies of uploads: how long they may be, and how they are read.</summary>
 internal static class HttpBodies
 {
+    /// <summary>What a body is given to begin with: most objects of these tools are smaller.</summary>
+    private const int FirstBytes = 64 << 10;
+
     /// <summary>The announced length, which every one of these tools sends: it decides where the bytes go before they come.</summary>
     public static long AnnouncedLength(HttpContext http, BuildCacheAccess access)
     {
@@ -23,13 +27,37 @@ internal static class HttpBodies
             : throw new ApiException(413, ProblemCodes.TooLarge, $"The upload has {length:N0} bytes; {access.Cache.FullName} takes up to {access.Cache.MaxBlobBytes:N0} at once.");
     }
 
-    /// <summary>Reads a body that fits into memory.</summary>
-    public static async ValueTask ReadAsync(HttpContext http, Memory<byte> destination)
+    /// <summary>
+    /// Reads a body that fits into memory. The buffer is rented as the bytes come: who only announces a megabyte makes the server hold
+    /// none. The caller gives it back.
+    /// </summary>
+    /// <param name="room">Bytes to leave free behind the body.</param>
+    public static async ValueTask<byte[]> ReadAsync(HttpContext http, int length, int room = 0)
     {
-        await foreach (var piece in PiecesAsync(http, http.RequestAborted))
+        var buffer = ArrayPool<byte>.Shared.Rent(Math.Max(1, Math.Min(length, FirstBytes) + room));
+        var at = 0;
+        try
         {
-            piece.CopyTo(destination);
-            destination = destination[piece.Length..];
+            await foreach (var piece in PiecesAsync(http, http.RequestAborted))
+            {
+                if (at + piece.Length + room > buffer.Length)
+                {
+                    var larger = ArrayPool<byte>.Shared.Rent(Math.Max(at + piece.Length, Math.Min(length, 2 * buffer.Length)) + room);
+                    buffer.AsSpan(0, at).CopyTo(larger);
+                    ArrayPool<byte>.Shared.Return(buffer);
+                    buffer = larger;
+                }
+
+                piece.CopyTo(buffer.AsMemory(at));
+                at += piece.Length;
+            }
+
+            return buffer;
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            throw;
         }
     }
 

@@ -57,6 +57,12 @@ internal sealed partial class HttpCaches(
             Log.Failed(logger, failure, http.Request.Method, http.Request.Path.Value);
             await RefuseAsync(http, Of(failure));
         }
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
+        {
+            // Not the client's leaving: see HttpBodies.UntilEnded.
+            await RefuseAsync(http, new ApiException(
+                StatusCodes.Status401Unauthorized, ProblemCodes.CredentialRevoked, "The right to use this build cache has ended: the key was revoked or has expired, or the cache is gone."));
+        }
     }
 
     private Task ServeAsync(HttpContext http)
@@ -115,7 +121,8 @@ internal sealed partial class HttpCaches(
         {
             http.Response.Headers.WWWAuthenticate = Challenge;
         }
-        else if (status == StatusCodes.Status413PayloadTooLarge)
+
+        if (status == StatusCodes.Status413PayloadTooLarge || refusal.Code == ProblemCodes.CredentialRevoked)
         {
             // The body is not read to its end, so the connection can't be used again.
             http.Response.Headers.Connection = "close";

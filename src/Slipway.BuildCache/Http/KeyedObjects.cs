@@ -41,36 +41,68 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
     public async ValueTask<bool> SendAsync(HttpContext http, BuildCacheAccess access, BlobKey key, string contentType, Action<ObjectHeaders>? describe = null)
     {
         var started = time.GetTimestamp();
-        var found = await FindAsync(access, key, http.RequestAborted);
-        if (found is not { } stored)
+        if (!access.Space.TryFind(key, out var info))
         {
             Note(access, RequestKind.ActionMiss, started, 0, MissReason.Absent);
             return false;
         }
 
-        describe?.Invoke(stored.Headers);
+        access.Space.Touch(key, info.Length);
         http.Response.ContentType = contentType;
-        if (!await BlobAnswer.SendAsync(http, access, stored.Info, stored.Length))
+        var sent = info.IsLarge || HttpMethods.IsHead(http.Request.Method)
+            ? await SendLargeAsync(http, access, info, describe)
+            : await SendSmallAsync(http, access, info, describe);
+        if (sent is not { } length)
         {
             http.Response.Clear();
             Note(access, RequestKind.ActionMiss, started, 0, MissReason.Unreadable);
             return false;
         }
 
-        Note(access, RequestKind.ActionHit, started, HttpMethods.IsHead(http.Request.Method) ? 0 : stored.Length);
+        Note(access, RequestKind.ActionHit, started, HttpMethods.IsHead(http.Request.Method) ? 0 : length);
         return true;
     }
 
     /// <summary>The length and headers of an object, which counts as used then; null when it isn't here.</summary>
     public async ValueTask<(BlobInfo Info, long Length, ObjectHeaders Headers)?> FindAsync(BuildCacheAccess access, BlobKey key, CancellationToken cancellationToken)
     {
-        if (!access.Space.TryFind(key, out var info) || await ReadTailAsync(access.Space, info, cancellationToken) is not { } headers)
+        if (!access.Space.TryFind(key, out var info) || await ReadTailAsync(access.Space, info, cancellationToken) is not { } tail)
         {
             return null;
         }
 
         access.Space.Touch(key, info.Length);
-        return (info, info.Length - headers.Length, headers.Parsed);
+        return (info, info.Length - tail.Length, tail.Headers);
+    }
+
+    /// <summary>Reads all of a small object into the response's memory, and sends of it what comes before the lines.</summary>
+    private static async ValueTask<long?> SendSmallAsync(HttpContext http, BuildCacheAccess access, BlobInfo info, Action<ObjectHeaders>? describe)
+    {
+        var writer = http.Response.BodyWriter;
+        var whole = writer.GetMemory((int)info.Length)[..(int)info.Length];
+        if (!await BlobReading.ReadAsync(access.Space, info, whole, http.RequestAborted) || Parse(whole.Span) is not { } tail)
+        {
+            return null;
+        }
+
+        var length = whole.Length - tail.Length;
+        describe?.Invoke(tail.Headers);
+        http.Response.ContentLength = length;
+        writer.Advance(length);
+        await writer.FlushAsync(http.RequestAborted);
+        return length;
+    }
+
+    private static async ValueTask<long?> SendLargeAsync(HttpContext http, BuildCacheAccess access, BlobInfo info, Action<ObjectHeaders>? describe)
+    {
+        if (await ReadTailAsync(access.Space, info, http.RequestAborted) is not { } tail)
+        {
+            return null;
+        }
+
+        describe?.Invoke(tail.Headers);
+        var length = info.Length - tail.Length;
+        return await BlobAnswer.SendAsync(http, access, info, length) ? length : null;
     }
 
     /// <summary>Stores the body of a request under a key. It is there for others, whole, when this returns.</summary>
@@ -122,10 +154,9 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
 
     private static async Task PutSmallAsync(HttpContext http, BuildCacheAccess access, BlobKey key, int length, byte[] tail, Digest? sha256)
     {
-        var buffer = ArrayPool<byte>.Shared.Rent(length + tail.Length);
+        var buffer = await HttpBodies.ReadAsync(http, length, room: tail.Length);
         try
         {
-            await HttpBodies.ReadAsync(http, buffer.AsMemory(0, length));
             Verify(sha256, sha256 is null ? default : Digest.Of(buffer.AsSpan(0, length)));
             tail.CopyTo(buffer.AsSpan(length));
             var whole = length + tail.Length;
@@ -182,7 +213,7 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
     }
 
     /// <summary>Null when the object is gone since it was found.</summary>
-    private static async ValueTask<(int Length, ObjectHeaders Parsed)?> ReadTailAsync(ContentSpace space, BlobInfo info, CancellationToken cancellationToken)
+    private static async ValueTask<(int Length, ObjectHeaders Headers)?> ReadTailAsync(ContentSpace space, BlobInfo info, CancellationToken cancellationToken)
     {
         await using var reader = await space.OpenAsync(info, cancellationToken);
         if (reader is null)
@@ -190,32 +221,39 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
             return null;
         }
 
-        // Mostly there are no lines, and then these two bytes are all.
-        var block = new byte[Math.Min(info.Length, 512)];
+        var block = new byte[Math.Min(info.Length, ObjectHeaders.LongestText + TailLength)];
         await ReadExactlyAsync(reader, block, info.Length - block.Length, cancellationToken);
-        var length = BinaryPrimitives.ReadUInt16LittleEndian(block.AsSpan(block.Length - TailLength)) + TailLength;
-        if (length > info.Length || length > ObjectHeaders.LongestText + TailLength)
+        return Parse(block);
+    }
+
+    /// <summary>The lines at the end of an object, and how many bytes they take with their length; null when that isn't one.</summary>
+    private static (int Length, ObjectHeaders Headers)? Parse(ReadOnlySpan<byte> end)
+    {
+        if (end.Length < TailLength)
         {
             return null;
         }
 
-        if (length > block.Length)
+        var length = BinaryPrimitives.ReadUInt16LittleEndian(end[^TailLength..]);
+        if (length > ObjectHeaders.LongestText || length + TailLength > end.Length)
         {
-            block = new byte[length];
-            await ReadExactlyAsync(reader, block, info.Length - length, cancellationToken);
+            return null;
         }
 
         var headers = new ObjectHeaders();
-        foreach (var line in Encoding.UTF8.GetString(block.AsSpan(block.Length - length, length - TailLength)).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        if (length > 0)
         {
-            var colon = line.IndexOf(": ", StringComparison.Ordinal);
-            if (colon > 0)
+            foreach (var line in Encoding.UTF8.GetString(end[^(length + TailLength)..^TailLength]).Split('\n', StringSplitOptions.RemoveEmptyEntries))
             {
-                headers.Add((line[..colon], line[(colon + 2)..]));
+                var colon = line.IndexOf(": ", StringComparison.Ordinal);
+                if (colon > 0)
+                {
+                    headers.Add((line[..colon], line[(colon + 2)..]));
+                }
             }
         }
 
-        return (length, headers);
+        return (length + TailLength, headers);
     }
 
     private static async ValueTask ReadExactlyAsync(IContentReader reader, Memory<byte> destination, long offset, CancellationToken cancellationToken)

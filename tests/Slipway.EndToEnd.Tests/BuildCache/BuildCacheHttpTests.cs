@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -257,6 +258,29 @@ public sealed class BuildCacheHttpTests(BuildTeam team)
 
         (await StatusAsync(client, $"{cache.Url}/cas/{Hex(blob)}")).ShouldBe(404);
         (await PutAsync(client, $"{cache.Url}/cas/{Hex(blob)}", blob)).Status.ShouldBe(200);
+    }
+
+    [Fact]
+    public async Task Revoked_key_ends_an_upload_that_is_under_way()
+    {
+        var cache = await team.CacheAsync();
+        var (secret, id) = await team.IssueKeyWithIdAsync("buildcache:read:acme/*", "buildcache:write:acme/*");
+        var blob = Bytes(4_000_000);
+        // By hand: HttpClient looks for an answer only when it has sent all of a body.
+        using var connection = new TcpClient();
+        await connection.ConnectAsync("127.0.0.1", team.Server.Port, Token);
+        var stream = connection.GetStream();
+        await stream.WriteAsync(Encoding.ASCII.GetBytes(
+            $"PUT {cache.Url.AbsolutePath}/cas/{Hex(blob)} HTTP/1.1\r\nHost: slipway\r\nAuthorization: Bearer {secret}\r\nContent-Length: {blob.Length}\r\n\r\n"), Token);
+        await stream.WriteAsync(blob.AsMemory(0, 2_000_000), Token);
+
+        await team.RevokeKeyAsync(id);
+
+        // Within a second, and what a loaded machine takes.
+        using var reader = new StreamReader(stream, Encoding.ASCII);
+        (await reader.ReadLineAsync(Token).AsTask().WaitAsync(TimeSpan.FromSeconds(10), Token)).ShouldBe("HTTP/1.1 401 Unauthorized");
+        using var other = team.Server.Client(team.Key);
+        (await StatusAsync(other, $"{cache.Url}/cas/{Hex(blob)}")).ShouldBe(404);
     }
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -41,8 +41,20 @@ public sealed class BuildTeam : IAsyncLifetime
         return new BuildCacheUnderTest(Server, $"acme/{name}");
     }
 
-    public async Task<string> IssueKeyAsync(params string[] scopes) =>
-        (await PostAsync("/v1/keys", new { name = "test", scopes }))["secret"]!.GetValue<string>();
+    public async Task<string> IssueKeyAsync(params string[] scopes) => (await IssueKeyWithIdAsync(scopes)).Secret;
+
+    public async Task<(string Secret, string Id)> IssueKeyWithIdAsync(params string[] scopes)
+    {
+        var issued = await PostAsync("/v1/keys", new { name = "test", scopes });
+        return (issued["secret"]!.GetValue<string>(), issued["key"]!["id"]!.GetValue<string>());
+    }
+
+    public async Task RevokeKeyAsync(string id)
+    {
+        using var client = Server.Client(Server.AdminToken);
+        using var answer = await client.DeleteAsync(new Uri($"/v1/keys/{id}", UriKind.Relative), TestContext.Current.CancellationToken);
+        answer.IsSuccessStatusCode.ShouldBeTrue();
+    }
 
     public ValueTask DisposeAsync() => Server.DisposeAsync();
 
