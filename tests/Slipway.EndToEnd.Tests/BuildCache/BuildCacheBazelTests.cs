@@ -7,9 +7,13 @@ namespace Slipway.EndToEnd.Tests.BuildCache;
 [Collection(BuildTeamCollection.Name)]
 public sealed class BuildCacheBazelTests(BuildTeam team)
 {
+    /// <summary>
+    /// Bazel 2.1.0 does not send the headers it is given with a gRPC cache, so a cache that wants a key is out of its reach there; over
+    /// HTTP it sends them.
+    /// </summary>
     public static TheoryData<string, string> Clients => new()
     {
-        { "4.2.3", "http" }, { "2.1.0", "http" }, { "4.2.3", "grpc" }, { "2.1.0", "grpc" },
+        { "4.2.3", "http" }, { "2.1.0", "http" }, { "4.2.3", "grpc" },
     };
 
     [Theory]
@@ -170,10 +174,7 @@ public sealed class BuildCacheBazelTests(BuildTeam team)
         var refused = await workspace.RunAsync("build", ["//:shout"], cache.BazelOptions(protocol, "not-a-key"));
 
         refused.Text.ShouldContain("not a Slipway key");
-        // Over HTTP it warns and builds without. Over gRPC 4.2.3 shows its key when it asks for the server's capabilities, and ends there.
-        if (version == "4.2.3" || protocol == "http")
-        {
-            refused.Ran.ExitCode.ShouldBe(protocol == "grpc" ? 34 : 0, refused.Text);
-        }
+        // Over gRPC Bazel asks for the server's capabilities first and ends; over HTTP it warns and builds without.
+        refused.Ran.ExitCode.ShouldBe(protocol == "grpc" ? 34 : 0, refused.Text);
     }
 }
