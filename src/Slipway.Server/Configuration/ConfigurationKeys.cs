@@ -185,7 +185,7 @@ internal static class ConfigurationKeys
         DataFolder, HttpListen, HttpPublicUrl, GrpcListen, TlsCertificate, TlsKey, TlsClientAuthorities, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
         RequestBytes, NarinfoBytes, NarBytes, ArchiveBytes, ConcurrentIngests, MinUploadBytesPerSecond, Connections,
         RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, BuildCaches, BuildCacheBlobBytes,
-        BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, NixHosts, SessionLifetime,
+        BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, .. S3Keys.All, NixHosts, SessionLifetime,
         KeyDefaultLifetime, KeyMaxLifetime, DrainSeconds, DrainDelaySeconds,
     ];
 
@@ -222,7 +222,7 @@ internal static class ConfigurationKeys
             values.Get(BuildCaches),
             values.Get(BuildCacheBlobBytes)),
         new BuildCacheConfiguration(values.Get(BuildCacheDefaultStage), values.Get(BuildCacheDefaultQuota), values.Get(BuildCacheBetaQuota), values.Get(BuildCacheInsightLifetime)),
-        new ContentConfiguration(values.Get(ReserveBytes)),
+        new ContentConfiguration(values.Get(ReserveBytes), S3Keys.Build(values)),
         new NixConfiguration(values.GetTable(NixHosts)),
         new SessionsConfiguration(values.Get(SessionLifetime)),
         new KeysConfiguration(values.Get(KeyDefaultLifetime), values.Get(KeyMaxLifetime)),
@@ -256,6 +256,11 @@ internal static class ConfigurationKeys
         if (values.Get(TlsClientAuthorities) is not null && values.Get(TlsCertificate) is null)
         {
             yield return values.FaultOf(TlsClientAuthorities, "is set, but tls.certificate is not, and without TLS there are no client certificates", "set tls.certificate and tls.key, or remove it");
+        }
+
+        foreach (var fault in S3Keys.FindContradictions(values))
+        {
+            yield return fault;
         }
 
         if (values.Get(OtlpHeaders) is not null && values.Get(OtlpEndpoint) is null)

@@ -10,6 +10,9 @@ internal sealed class ConfigurationValues
 
     public T Get<T>(ConfigurationKey<T> key) => values.TryGetValue(key.Name, out var found) ? (T)found.Value : key.DefaultValue;
 
+    /// <summary>Somebody gave it a value.</summary>
+    public bool Has(ConfigurationKey key) => values.ContainsKey(key.Name);
+
     public IReadOnlyDictionary<string, string> GetTable(TableKey key) =>
         entries.Where(entry => ConfigurationKeys.Find(entry.Key) == key)
             .ToDictionary(entry => entry.Key[(key.Name.Length + 1)..], entry => (string)entry.Value.Value, StringComparer.OrdinalIgnoreCase);

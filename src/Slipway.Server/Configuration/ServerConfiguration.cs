@@ -71,7 +71,8 @@ internal sealed record LimitsConfiguration(
 /// <param name="DefaultStage">Of orgs that no superuser moved.</param>
 internal sealed record BuildCacheConfiguration(OrgStage DefaultStage, long DefaultQuota, long BetaQuota, TimeSpan InsightLifetime);
 
-internal sealed record ContentConfiguration(long ReserveBytes);
+/// <param name="S3">Null: stores are on this machine only.</param>
+internal sealed record ContentConfiguration(long ReserveBytes, Slipway.Content.S3Options? S3);
 
 /// <param name="Hosts">Host name to <c>org/cache</c>: that cache is served at the root of the host.</param>
 internal sealed record NixConfiguration(IReadOnlyDictionary<string, string> Hosts);

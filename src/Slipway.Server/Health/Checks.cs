@@ -65,9 +65,16 @@ internal static class Checks
         var probes = await Task.WhenAll(opened.Select(async one => (one.Name, Health: await one.Store.ProbeAsync(cancellationToken))));
         var broken = probes.Where(probe => !probe.Health.Writable).ToList();
         var full = probes.Where(probe => probe.Health is { Writable: true, FreeBytes: <= 0 }).Select(probe => probe.Name).ToList();
+        // A bucket that does not answer makes no server unready: what is here is served, what is put is queued.
+        var away = stores.Tiers.Where(tier => tier.Status.Problem is not null).Select(tier => Describe(tier.Name, tier.Status));
+        string[] notes = [.. full.Count == 0 ? (string[])[] : [$"full: {string.Join(", ", full)}"], .. away];
         return new CheckOutcome(
             broken.Count == 0 ? null : string.Join("; ", broken.Select(probe => $"{probe.Name}: {probe.Health.Problem ?? "can't be written to"}")),
-            full.Count == 0 ? null : $"full: {string.Join(", ", full)}",
+            notes.Length == 0 ? null : string.Join("; ", notes),
             probes.Length == 0 ? null : probes.Min(probe => probe.Health.FreeBytes));
     });
+
+    private static string Describe(string store, TierStatus tier) =>
+        $"{store}: the bucket fails since {tier.FailingSince:u} ({tier.Problem})"
+        + (tier.WaitingSince is { } since ? string.Create(CultureInfo.InvariantCulture, $"; {tier.NotShippedBytes} bytes wait to be shipped, the oldest since {since:u}") : "");
 }

@@ -61,7 +61,7 @@ internal sealed class Foundations : IAsyncDisposable
             }
 
             clock.Done("migrations");
-            var stores = new ContentStores(new ContentStoreOptions { ReserveBytes = configuration.Content.ReserveBytes }, time, loggers.CreateLogger<ContentStores>());
+            var stores = new ContentStores(new ContentStoreOptions { ReserveBytes = configuration.Content.ReserveBytes, S3 = configuration.Content.S3 }, time, loggers.CreateLogger<ContentStores>());
             return new Foundations(dataFolder, engines, database, redis, stores);
         }
         catch

@@ -207,4 +207,42 @@ public sealed class ConfigurationLoaderTests
             key.Parse(new Setting(key.Name, key.Default!, Origin.Default)).Value.ShouldNotBeNull($"{key.Name}: {key.Default}");
         }
     }
+
+    [Fact]
+    public void Bucket_is_taken_whole_and_its_secret_is_masked()
+    {
+        var loaded = LoadYaml("""
+            content:
+              s3:
+                endpoint: https://account.r2.cloudflarestorage.com
+                bucket: builds
+                prefix: slipway/
+                region: auto
+                accessKey: AKID
+                localBytes: 0B
+            """, new() { ["SLIPWAY__CONTENT__S3__SECRETKEY"] = "very-secret" });
+
+        loaded.Faults.ShouldBeEmpty();
+        var s3 = loaded.Configuration.Content.S3.ShouldNotBeNull();
+        (s3.SecretKey, s3.Region, s3.LocalBytes, s3.PathStyle).ShouldBe(("very-secret", "auto", 0L, true));
+        s3.ToString().ShouldBe("https://account.r2.cloudflarestorage.com/builds/slipway/");
+        loaded.Values.Show().ShouldNotContain(value => value.Value.Contains("very-secret", StringComparison.Ordinal));
+        loaded.Values.Show().Single(value => value.Key == "content.s3.secretKey").Value.ShouldBe(ConfigurationKey.Mask);
+    }
+
+    [Theory]
+    [InlineData("content.s3.endpoint=https://s3.example.org", "content.s3.bucket content.s3.accessKey content.s3.secretKey")]
+    [InlineData("content.s3.bucket=builds", "content.s3.bucket")]
+    [InlineData("content.s3.endpoint=https://s3.example.org/builds", "content.s3.endpoint")]
+    [InlineData("content.s3.bucket=My_Bucket", "content.s3.bucket")]
+    [InlineData("content.s3.prefix=/slipway", "content.s3.prefix")]
+    [InlineData("content.s3.secretKeyFile=/nowhere/at/all", "content.s3.secretKeyFile")]
+    public void Half_a_bucket_is_a_fault_for_every_key_that_is_wrong_or_missing(string given, string faulty)
+    {
+        var equals = given.IndexOf('=', StringComparison.Ordinal);
+
+        var faults = ConfigurationLoader.Load(null, NoEnvironment, [Flag(given[..equals], given[(equals + 1)..])]).Faults;
+
+        faults.Select(fault => fault.Key).ShouldBe(faulty.Split(' '), ignoreOrder: true);
+    }
 }
