@@ -18,8 +18,8 @@ internal static class S3Keys
     public static readonly ConfigurationKey<string?> Bucket = new(
         Section + "bucket", "bucket", "none", null, "The bucket. It must exist, and keep one version of each object.", false, null, BucketName);
 
-    public static readonly ConfigurationKey<string> Prefix = new(
-        Section + "prefix", "text", "empty", $"at most {MaxPrefix} characters", "What all names in the bucket begin with, when others use it too: slipway/", false, "", PrefixText);
+    public static readonly ConfigurationKey<string?> Prefix = new(
+        Section + "prefix", "text", "none", null, "What all names in the bucket begin with, when others use it too: slipway/", false, null, PrefixText);
 
     public static readonly ConfigurationKey<string> Region = new(
         Section + "region", "region", "us-east-1", null, "The region that requests are signed for: Amazon's own name of it; auto for Cloudflare R2.", false, "us-east-1", Word);
@@ -39,7 +39,7 @@ internal static class S3Keys
 
     // 0: a store that lives in the bucket alone, but for what is on its way there.
     public static readonly ConfigurationKey<long> LocalBytes = new(
-        Section + "localBytes", "size: a number and B, KiB, MiB, GiB or TiB", "all that fits", "0 B to 1024 TiB",
+        Section + "localBytes", "size: a number and B, KiB, MiB, GiB or TiB", "all that fits", null,
         "How much each store keeps on this machine of what is in the bucket; what was not read for longest goes first.", false, long.MaxValue, ValueParsers.Bytes(0, 1L << 50));
 
     public static IReadOnlyList<ConfigurationKey> All { get; } = [Endpoint, Bucket, Prefix, Region, AccessKey, SecretKey, SecretKeyFile, PathStyle, LocalBytes];
@@ -51,7 +51,7 @@ internal static class S3Keys
             {
                 Endpoint = endpoint,
                 Bucket = bucket,
-                Prefix = values.Get(Prefix),
+                Prefix = values.Get(Prefix) ?? "",
                 Region = values.Get(Region),
                 AccessKey = accessKey,
                 SecretKey = secret,
@@ -108,9 +108,8 @@ internal static class S3Keys
             : ParsedValue.Bad("is not the name of a bucket", "give 3 to 63 lower-case letters, digits, dots and hyphens");
 
     private static ParsedValue PrefixText(Setting setting) =>
-        setting.Text.Length == 0
-            || (setting.Text.Length <= MaxPrefix && setting.Text[0] != '/' && setting.Text[^1] == '/'
-                && setting.Text.All(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '-' or '_' or '/'))
+        setting.Text.Length is > 1 and <= MaxPrefix && setting.Text[0] != '/' && setting.Text[^1] == '/'
+            && setting.Text.All(character => char.IsAsciiLetterOrDigit(character) || character is '.' or '-' or '_' or '/')
             ? ParsedValue.Ok(setting.Text)
             : ParsedValue.Bad("is not a prefix", "give letters, digits, dots, hyphens and slashes, not beginning but ending with a slash: slipway/");
 
