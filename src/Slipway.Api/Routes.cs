@@ -51,6 +51,12 @@ public static class Routes
 
     public const string BuildCaches = "/v1/orgs/{org}/build-caches";
     public const string BuildCache = "/v1/orgs/{org}/build-caches/{cache}";
+    public const string BuildCacheStats = "/v1/orgs/{org}/build-caches/{cache}/stats";
+    public const string BuildInvocations = "/v1/orgs/{org}/build-caches/{cache}/invocations";
+    public const string BuildInvocation = "/v1/orgs/{org}/build-caches/{cache}/invocations/{invocation}";
+    public const string BuildAction = "/v1/orgs/{org}/build-caches/{cache}/actions/{action}";
+    public const string BuildBlob = "/v1/orgs/{org}/build-caches/{cache}/blobs/{digest}";
+    public const string BuildBlobStat = "/v1/orgs/{org}/build-caches/{cache}/blobs/{digest}/stat";
     public const string BuildStages = "/v1/build-stages";
     public const string OrgBuildStage = "/v1/orgs/{org}/build-stage";
 

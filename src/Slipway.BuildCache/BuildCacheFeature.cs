@@ -1,7 +1,9 @@
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
+using Slipway.BuildCache.Blobs;
 using Slipway.BuildCache.Cas;
 using Slipway.BuildCache.Http;
+using Slipway.BuildCache.Insight;
 using Slipway.BuildCache.Namespaces;
 using Slipway.BuildCache.Stages;
 using Slipway.Data;
@@ -37,6 +39,12 @@ public static class BuildCacheFeature
         services.AddSingleton<CacheSpaces>();
         services.AddSingleton<BuildCacheEndpoints>();
         services.AddSingleton<StageEndpoints>();
+        services.AddSingleton<RequestLog>();
+        services.AddSingleton<IRequestLog>(provider => provider.GetRequiredService<RequestLog>());
+        services.AddHostedService(provider => provider.GetRequiredService<RequestLog>());
+        services.AddSingleton<ActionQuestion>();
+        services.AddSingleton<InsightEndpoints>();
+        services.AddSingleton<BlobEndpoints>();
         services.AddReapi();
         services.AddHttpCaches();
         services.AddHostedService<BuildCacheService>();
@@ -47,6 +55,8 @@ public static class BuildCacheFeature
     {
         BuildCacheEndpoints.Map(endpoints);
         StageEndpoints.Map(endpoints);
+        InsightEndpoints.Map(endpoints);
+        BlobEndpoints.Map(endpoints);
         endpoints.MapReapi();
         endpoints.MapHttpCaches();
         return endpoints;

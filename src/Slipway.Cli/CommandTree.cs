@@ -53,7 +53,9 @@ internal static class CommandTree
         Of(Caches, "store", "Places for blobs on the server", s => new Noun("store", s, new StoreCreate(), new StoreList(), new StoreShow())),
         Of(Caches, "fsck", "Check every blob of a store", _ => new Fsck()),
         Of(Builds, "buildcache", "Remote caches for Bazel, ccache, turbo and others", s => new Noun(
-            "buildcache", s, new BuildCacheCreate(), new BuildCacheList(), new BuildCacheShow(), new BuildCacheUpdate(), new BuildCacheDelete(), new BuildCacheUse())),
+            "buildcache", s, new BuildCacheCreate(), new BuildCacheList(), new BuildCacheShow(), new BuildCacheUpdate(), new BuildCacheDelete(), new BuildCacheUse(),
+            new BuildCacheStatsShow(), new BuildCacheExplain())),
+        Of(Builds, "blob", "Single blobs of a build cache", s => new Noun("blob", s, new BlobGet(), new BlobPut(), new BlobShow())),
         Of(Builds, "gocacheprog", "Let the go command use a build cache", _ => new GoCacheProg()),
         Of(Work, "jobs", "Work queues: enqueue, work, watch, mend", s => new JobsNoun(s)),
         Of(People, "org", "Orgs and their members", s => new Noun(

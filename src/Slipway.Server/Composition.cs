@@ -96,6 +96,7 @@ internal static class Composition
         services.AddBuildCache(new BuildCacheOptions
         {
             PublicUrl = configuration.Http.PublicUrl ?? new Uri($"{(configuration.Tls.Certificate is null ? "http" : "https")}://{configuration.Http.Listen}"),
+            GrpcUrl = GrpcUrlOf(configuration),
             StoreFolder = Path.Combine(foundations.DataFolder.Path, "buildcache"),
             DefaultStage = configuration.BuildCache.DefaultStage,
             DefaultQuotaBytes = configuration.BuildCache.DefaultQuota,
@@ -126,6 +127,19 @@ internal static class Composition
         services.GetRequiredService<MetricRegistry>();
         services.GetService<OpenTelemetry.Trace.TracerProvider>();
         await services.GetRequiredService<TenancyBootstrap>().EnsureAdminAsync(services.GetRequiredService<TenancyOptions>().DataFolder, cancellationToken);
+    }
+
+    /// <summary>What build tools are told to reach gRPC by; null when only the operator knows: behind a proxy, or on a port that is any free one.</summary>
+    private static Uri? GrpcUrlOf(ServerConfiguration configuration)
+    {
+        var publicUrl = configuration.Http.PublicUrl;
+        return configuration.Grpc.Listen is { Port: > 0 } listen
+            ? publicUrl is null || (publicUrl.IsLoopback == (listen.Address is null || System.Net.IPAddress.IsLoopback(listen.Address)) && publicUrl.Scheme == Uri.UriSchemeHttp)
+                ? new Uri($"grpc://{publicUrl?.Host ?? listen.ToString()[..listen.ToString().LastIndexOf(':')]}:{listen.Port}")
+                : null
+            : configuration.Tls.Certificate is not null && (publicUrl is not null || configuration.Http.Listen.Port > 0)
+                ? new Uri($"grpcs://{publicUrl?.Authority ?? configuration.Http.Listen.ToString()}")
+                : null;
     }
 
     private static void UseWireContract(System.Text.Json.JsonSerializerOptions options)

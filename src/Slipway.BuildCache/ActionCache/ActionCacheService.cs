@@ -1,5 +1,6 @@
 using System.Text;
 using Slipway.BuildCache.Cas;
+using Slipway.BuildCache.Insight;
 using Slipway.BuildCache.Namespaces;
 using Slipway.BuildCache.Wire;
 using Slipway.Grpc;
@@ -53,6 +54,7 @@ internal sealed class ActionCacheService(ReapiContext context)
                 Blobs = 1,
                 Missing = found.IsHit ? 0 : 1,
                 Bytes = bytes,
+                Cost = ExecutionCost.Of(found.Result),
                 Metadata = RequestMetadata.Header(call.Http.Request.Headers),
                 Duration = context.Since(start),
             });
@@ -103,6 +105,7 @@ internal sealed class ActionCacheService(ReapiContext context)
             Subject = request.Action,
             Blobs = 1,
             Bytes = request.Result.Length,
+            Cost = ExecutionCost.Of(request.Result.Span),
             Metadata = RequestMetadata.Header(call.Http.Request.Headers),
             Duration = context.Since(start),
         });

@@ -82,6 +82,9 @@ internal readonly struct RequestRecord
     public long Bytes { get; init; }
 
     public TimeSpan Duration { get; init; }
+
+    /// <summary>How long the action ran, of a hit or a write; zero when its result does not tell.</summary>
+    public TimeSpan Cost { get; init; }
 }
 
 /// <summary>

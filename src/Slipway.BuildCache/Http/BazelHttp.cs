@@ -27,16 +27,18 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
 
     private static readonly byte[] Worker = "remote-cache"u8.ToArray();
 
-    public async Task BlobAsync(HttpContext http, BuildCacheAccess access, string key)
+    public Task BlobAsync(HttpContext http, BuildCacheAccess access, string key) => TransferAsync(http, access, new BlobKey(BlobKind.Sha256, ParseHash(key)));
+
+    /// <summary>The same for a blob of either digest function, as the API's own route has it.</summary>
+    public async Task TransferAsync(HttpContext http, BuildCacheAccess access, BlobKey key)
     {
-        var hash = ParseHash(key);
         switch (http.Request.Method)
         {
             case "GET" or "HEAD":
-                await SendBlobAsync(http, access, new BlobKey(BlobKind.Sha256, hash));
+                await SendBlobAsync(http, access, key);
                 break;
             case "PUT":
-                await PutBlobAsync(http, access, new BlobDigest(new BlobKey(BlobKind.Sha256, hash), HttpBodies.AnnouncedLength(http, access)));
+                await PutBlobAsync(http, access, new BlobDigest(key, HttpBodies.AnnouncedLength(http, access)));
                 break;
             default:
                 throw HttpText.MethodNotAllowed(http, "GET, HEAD, PUT");
@@ -132,7 +134,7 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
     private static async Task<string?> ReadDuplicateAsync(HttpContext http, BuildCacheAccess access, BlobDigest digest)
     {
         using var whileAllowed = HttpBodies.UntilEnded(http, access);
-        using var hash = BlobHash.Rent(BlobKind.Sha256);
+        using var hash = BlobHash.Rent(digest.Key.Kind);
         await foreach (var piece in HttpBodies.PiecesAsync(http, whileAllowed.Token))
         {
             hash.Append(piece.Span);

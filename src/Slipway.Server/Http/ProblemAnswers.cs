@@ -59,6 +59,8 @@ internal sealed partial class ProblemAnswers(RequestDelegate next, ILogger<Probl
         BadHttpRequestException bad => OfBadRequest(bad),
         ContentStoreException { Failure: ContentFailure.StoreFull } => new ApiException(
             StatusCodes.Status507InsufficientStorage, ProblemCodes.StoreFull, "The store has no room left for this.", "Free space on the server, or ask its operator to."),
+        ContentStoreException { Failure: ContentFailure.QuotaExhausted } full => new ApiException(
+            StatusCodes.Status507InsufficientStorage, ProblemCodes.StoreFull, full.Message, "Raise the cache's quota, or wait until older blobs may go."),
         // A NUL, which JSON and URLs can carry and PostgreSQL's text can't.
         PostgresException { SqlState: PostgresErrorCodes.CharacterNotInRepertoire } => new ApiException(
             StatusCodes.Status400BadRequest, ProblemCodes.InvalidRequest, "The request has a character U+0000 where text is expected."),

@@ -35,7 +35,7 @@ public sealed class RouteAccessTests(AcmeServer server) : IClassFixture<AcmeServ
     public void Every_route_of_the_server_is_in_a_table()
     {
         var protocol = Endpoints.Where(endpoint => endpoint.Metadata.GetMetadata<IHttpMethodMetadata>() is null).ToList();
-        protocol.Select(endpoint => endpoint.RoutePattern.RawText).ShouldBe(["/nix/{**file}"]);
+        protocol.Select(endpoint => endpoint.RoutePattern.RawText).ShouldBe(["/nix/{**file}", "/cache/{**file}"]);
         // Who may call a method of gRPC is in its message (the instance name): the feature's own tests have it.
         var calls = Endpoints.Where(endpoint => endpoint.Metadata.GetMetadata<GrpcMethod>() is not null);
         AccessTable.Uncovered(Endpoints.Except(protocol).Except(calls), [.. V1, .. NixAccessRows.Open]).ShouldBeEmpty();
