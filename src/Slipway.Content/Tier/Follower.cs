@@ -226,7 +226,8 @@ internal sealed class Follower(
 
         // A removal of theirs is done once, now. Read again at the next start it would take away what we have of our own.
         SegmentStub.Write(volume.Disk, segment, SegmentStub.Encode(segment, [.. records.Where(placed => placed.Record.What != RecordKind.Removed)]));
-        return (segment, known?.Length ?? 0, records);
+        // One that is noted but not in the store (its stub was lost) begins anew.
+        return (segment, known is null || store.Find(local) is null ? 0 : known.Length, records);
     }
 
     private async Task GiveUpAsync(TierRemoval removal, CancellationToken cancellationToken)

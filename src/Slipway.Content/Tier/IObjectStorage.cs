@@ -74,8 +74,8 @@ internal enum PutCondition
 
 internal static class ObjectLimits
 {
-    /// <summary>64 MiB: a whole segment. S3 itself takes 5 GiB, but a request that fails begins again.</summary>
-    public const int OnePutBytes = 64 << 20;
+    /// <summary>96 MiB: a whole segment, with a footer for half a million small blobs. S3 itself takes 5 GiB, but a request that fails begins again.</summary>
+    public const int OnePutBytes = 96 << 20;
 
     /// <summary>S3's own limit.</summary>
     public const int Parts = 10_000;

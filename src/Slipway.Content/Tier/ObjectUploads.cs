@@ -4,7 +4,7 @@ namespace Slipway.Content;
 internal static class ObjectUploads
 {
     /// <summary>
-    /// In one request up to 64 MiB, in parts from there on, and looks afterwards whether the server has what was sent. An existing object is
+    /// In one request up to <see cref="ObjectLimits.OnePutBytes"/>, in parts from there on, and looks afterwards whether the server has what was sent. An existing object is
     /// replaced.
     /// </summary>
     /// <exception cref="ObjectStorageException">Not written, or not provably.</exception>
