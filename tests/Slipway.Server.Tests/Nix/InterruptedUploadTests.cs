@@ -10,7 +10,7 @@ namespace Slipway.Server.Tests.Nix;
 public sealed class InterruptedUploadTests(AcmeServer server) : IClassFixture<AcmeServer>
 {
     /// <summary>Incompressible and longer than what sits in buffers on the way.</summary>
-    private static readonly byte[] LargeNar = Nars.Archive(Nars.Plain(System.Security.Cryptography.RandomNumberGenerator.GetBytes(800_000)));
+    private static readonly byte[] LargeNar = Nars.Archive(Nars.Plain(System.Security.Cryptography.RandomNumberGenerator.GetBytes(2_500_000)));
 
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
 
@@ -25,7 +25,7 @@ public sealed class InterruptedUploadTests(AcmeServer server) : IClassFixture<Ac
         using (var socket = await server.ConnectAsync())
         {
             await AcmeServer.SendAsync(socket, Head(cache, nar.Url, server.Key, chunked ? framing : $"Content-Length: {LargeNar.Length}") + (chunked ? $"{LargeNar.Length:x}\n" : ""));
-            await socket.SendAsync(LargeNar.AsMemory(0, 400_000), CancellationToken);
+            await socket.SendAsync(LargeNar.AsMemory(0, 1_800_000), CancellationToken);
             await Eventually.TrueAsync(() => server.Leftovers().Count == 1, CancellationToken);
             socket.LingerState = new LingerOption(true, 0);
         }

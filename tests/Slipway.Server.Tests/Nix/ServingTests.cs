@@ -105,9 +105,11 @@ public sealed class ServingTests(AcmeServer server) : IClassFixture<AcmeServer>
     public async Task A_file_that_was_lost_is_404_and_no_proxy_keeps_that()
     {
         var cache = await server.CacheAsync(isPublic: true);
-        var path = TestPath.Fresh();
+        // Large enough to be a file of its own.
+        var path = TestPath.Of(NarFile.Plain(Nars.Archive(Nars.Plain(System.Security.Cryptography.RandomNumberGenerator.GetBytes(1_234_567)))));
         await cache.PushAsync(path);
-        var blob = Directory.EnumerateFiles(server.Running.DataFolder, Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(path.Nar.Bytes)), SearchOption.AllDirectories).Single();
+        var blob = Directory.EnumerateFiles(server.Running.DataFolder, "*", SearchOption.AllDirectories)
+            .Single(file => file.Contains("/large/", StringComparison.Ordinal) && new FileInfo(file).Length == path.Nar.Bytes.Length);
         File.Delete(blob);
         using (var lost = await cache.GetAsync(path.Nar.Url))
         {
