@@ -32,7 +32,7 @@ public class AcmeServer : IAsyncLifetime
     {
         await running.StartAsync(
             _ => { },
-            [("content.reserveBytes", "0B"), ("limits.narBytes", "1MiB"), ("limits.archiveBytes", "4MiB"), ("limits.anonymousRequestsPerMinute", "100000"), ("limits.requestsPerMinute", "100000"), .. Settings]);
+            [("content.reserveBytes", "0B"), ("limits.narBytes", "3MiB"), ("limits.archiveBytes", "4MiB"), ("limits.anonymousRequestsPerMinute", "100000"), ("limits.requestsPerMinute", "100000"), .. Settings]);
         var admin = (await File.ReadAllTextAsync(Path.Combine(running.DataFolder, "admin-token"), CancellationToken)).Trim();
         World = await AccessWorld.CreateAsync(Client, admin, running.Database, CancellationToken);
         Key = await IssueAsync();

@@ -107,7 +107,7 @@ public sealed class BadNarTests(AcmeServer server) : IClassFixture<AcmeServer>
     }
 
     [Theory]
-    [InlineData("1MiB and more", 1 << 20 | 1)]
+    [InlineData("3MiB and more", 3 << 20 | 1)]
     [InlineData("what would overflow", long.MaxValue)]
     public async Task A_NAR_over_the_limit_is_refused_before_100_continue(string what, long length)
     {
@@ -122,8 +122,8 @@ public sealed class BadNarTests(AcmeServer server) : IClassFixture<AcmeServer>
     public async Task Skippable_frames_do_not_smuggle_more_than_the_limit_into_the_store()
     {
         var cache = await server.CacheAsync();
-        var padding = new byte[(2 << 20) + 8];
-        byte[] header = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0x20, 0];
+        var padding = new byte[(4 << 20) + 8];
+        byte[] header = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0x40, 0];
         header.CopyTo(padding, 0);
         var nar = new NarFile([.. NarFile.Compress(Good), .. padding], Good, "zstd");
         using var request = new HttpRequestMessage(HttpMethod.Put, $"{cache.Url}/{nar.Url}") { Content = new StreamContent(new MemoryStream(nar.Bytes)) };
