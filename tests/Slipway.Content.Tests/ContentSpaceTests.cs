@@ -196,6 +196,22 @@ public sealed class ContentSpaceTests
     }
 
     [Fact]
+    public async Task Large_blob_whose_file_somebody_deleted_is_missing_until_it_is_uploaded_again()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        var key = await PutLargeAsync(space, Bytes(2 << 20));
+        volume.Delete(Enumerable.Range(0, 256).SelectMany(first => volume.List($"large/{first:x2}").Select(file => $"large/{first:x2}/{file.Name}")).Single());
+        space.TryFind(key, out var info).ShouldBeTrue();
+
+        (await space.OpenAsync(info, CancellationToken)).ShouldBeNull();
+
+        space.TryFind(key, out _).ShouldBeFalse();
+        await PutLargeAsync(space, Bytes(2 << 20));
+        (await GetAsync(space, key)).ShouldBe(Bytes(2 << 20));
+    }
+
+    [Fact]
     public async Task Scrub_finds_rot_in_small_and_large_blobs_and_fsck_only_tells_of_it()
     {
         await using var store = await OpenAsync();

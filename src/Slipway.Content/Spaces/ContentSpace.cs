@@ -203,6 +203,11 @@ public sealed class ContentSpace
                     }
                     catch (FileNotFoundException)
                     {
+                        // Somebody deleted it under us. As long as we said that it is here, nobody would upload it again.
+                        if (index.TryGet(info.Key, out var now) && now.IsSamePlace(info.Entry))
+                        {
+                            Forget(info.Key, info.Entry, $"its file {name} is gone");
+                        }
                     }
                 }
                 else if (store.Find(info.Entry.Segment) is { } segment && segment.Owner == Owner && segment.TryPin())
