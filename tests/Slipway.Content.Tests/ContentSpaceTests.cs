@@ -207,6 +207,8 @@ public sealed class ContentSpaceTests
         (await space.OpenAsync(info, CancellationToken)).ShouldBeNull();
 
         space.TryFind(key, out _).ShouldBeFalse();
+        space.Usage.LargeFiles.ShouldBe(0);
+        space.Usage.StoredBytes.ShouldBeLessThan(1_000);
         await PutLargeAsync(space, Bytes(2 << 20));
         (await GetAsync(space, key)).ShouldBe(Bytes(2 << 20));
     }

@@ -474,8 +474,10 @@ public sealed class ContentSpace
         NoteLoss();
         if (removed.IsLarge)
         {
-            store.Quarantine(LargeFile.NameOf(removed.FileNumber));
+            var name = LargeFile.NameOf(removed.FileNumber);
+            Interlocked.Add(ref largeBytes, -BytesOf(name, removed));
             Interlocked.Decrement(ref largeFiles);
+            store.Quarantine(name);
         }
         else
         {
@@ -484,6 +486,20 @@ public sealed class ContentSpace
 
         writer.AppendRemoval(key);
         store.Report(this, $"The blob {key} is quarantined: {why}. It is missing until it is uploaded again.");
+    }
+
+    // What a file took that may be gone. A compressed one that is, stays in the ledger until the next start counts the files.
+    private long BytesOf(string name, in IndexEntry entry)
+    {
+        try
+        {
+            using var file = volume.Open(name, forWriting: false);
+            return file.Length;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return entry.Codec == BlobCodec.Raw ? entry.Length : 0;
+        }
     }
 
     internal void NoteLoss() => Volatile.Write(ref lastLoss, Now);
