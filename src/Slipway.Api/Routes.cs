@@ -38,6 +38,10 @@ public static class Routes
     public const string Stores = "/v1/stores";
     public const string Store = "/v1/stores/{store}";
     public const string StoreFsck = "/v1/stores/{store}/fsck";
+    public const string StoreStats = "/v1/stores/{store}/stats";
+    public const string StoreScrub = "/v1/stores/{store}/scrub";
+    public const string StopStoreScrub = "/v1/stores/{store}/scrub/stop";
+    public const string StoreCompaction = "/v1/stores/{store}/compaction";
     public const string Caches = "/v1/orgs/{org}/caches";
     public const string Cache = "/v1/orgs/{org}/caches/{cache}";
     public const string SigningKeys = "/v1/orgs/{org}/caches/{cache}/signing-keys";

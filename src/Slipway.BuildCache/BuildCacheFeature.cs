@@ -6,6 +6,7 @@ using Slipway.BuildCache.Http;
 using Slipway.BuildCache.Insight;
 using Slipway.BuildCache.Namespaces;
 using Slipway.BuildCache.Stages;
+using Slipway.Content;
 using Slipway.Data;
 using Slipway.Tenancy;
 
@@ -36,6 +37,7 @@ public static class BuildCacheFeature
         services.AddSingleton(options);
         services.AddSingleton<AccessWatch>();
         services.AddSingleton<BuildCacheDirectory>();
+        services.AddSingleton<ISpaceNames>(provider => provider.GetRequiredService<BuildCacheDirectory>());
         services.AddSingleton<CacheSpaces>();
         services.AddSingleton<BuildCacheEndpoints>();
         services.AddSingleton<StageEndpoints>();

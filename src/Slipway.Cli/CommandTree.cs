@@ -50,8 +50,9 @@ internal static class CommandTree
             new Noun("key", "Keys that sign a cache's paths", new SigningKeyList(), new SigningKeyRotate(), new SigningKeyRetire()))),
         Of(Caches, "push", "Push store paths and all they refer to", _ => new PushPaths()),
         Of(Caches, "path", "Store paths in a cache", s => new Noun("path", s, new PathList(), new PathShow(), new PathRemove())),
-        Of(Caches, "store", "Places for blobs on the server", s => new Noun("store", s, new StoreCreate(), new StoreList(), new StoreShow())),
-        Of(Caches, "fsck", "Check every blob of a store", _ => new Fsck()),
+        Of(Caches, "store", "Places for blobs on the server", s => new Noun(
+            "store", s, new StoreCreate(), new StoreList(), new StoreShow(), new StoreStatsShow(), new StoreScrubRun(), new StoreCompact(), new Fsck())),
+        Of(Caches, "fsck", "Check stores; the same as store fsck", _ => new Fsck()),
         Of(Builds, "buildcache", "Remote caches for Bazel, ccache, turbo and others", s => new Noun(
             "buildcache", s, new BuildCacheCreate(), new BuildCacheList(), new BuildCacheShow(), new BuildCacheUpdate(), new BuildCacheDelete(), new BuildCacheUse(),
             new BuildCacheStatsShow(), new BuildCacheExplain())),

@@ -16,7 +16,7 @@ public sealed partial class ContentStores : IAsyncDisposable
     private readonly SemaphoreSlim opening = new(1);
 
     // Replaced whole under opening, so that Get needs no lock.
-    private volatile IReadOnlyDictionary<Guid, OpenStore> stores = new Dictionary<Guid, OpenStore>();
+    private volatile IReadOnlyDictionary<Guid, OpenedStore> stores = new Dictionary<Guid, OpenedStore>();
     private bool disposed;
 
     public ContentStores(ContentStoreOptions options, TimeProvider time, ILogger<ContentStores> logger)
@@ -27,10 +27,11 @@ public sealed partial class ContentStores : IAsyncDisposable
     }
 
     /// <summary>Opens the store in the folder <paramref name="path"/>, making it when it is new. Opening an open store again is fine.</summary>
+    /// <param name="name">What operators call it; no other open store may have it.</param>
     /// <exception cref="ContentStoreException">
-    /// <see cref="ContentFailure.Unavailable"/>: the folder is in use, belongs to another store, or can't be written.
+    /// <see cref="ContentFailure.Unavailable"/>: the folder is in use, belongs to another store, or can't be written; or the name is taken.
     /// </exception>
-    public async Task<IContentStore> OpenAsync(Guid storeId, string path, CancellationToken cancellationToken)
+    public async Task<IContentStore> OpenAsync(Guid storeId, string name, string path, CancellationToken cancellationToken)
     {
         path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
         await opening.WaitAsync(cancellationToken);
@@ -45,9 +46,14 @@ public sealed partial class ContentStores : IAsyncDisposable
                         $"The store {storeId} is open at {open.Path} and can't be opened at {path} as well.");
             }
 
+            if (Find(name) is { } other)
+            {
+                throw new ContentStoreException(ContentFailure.Unavailable, $"The store at {path} can't be called {name}: the one at {other.Path} is.");
+            }
+
             var segments = await OpenSegmentsAsync(storeId, path, cancellationToken);
             var store = new MeteredContentStore(new SpaceContentStore(segments.Store.Space(storeId), options.ReserveBytes), meter, storeId, time);
-            stores = new Dictionary<Guid, OpenStore>(stores) { [storeId] = new OpenStore(path, segments.Store, segments.Tier, segments.Lock, store) };
+            stores = new Dictionary<Guid, OpenedStore>(stores) { [storeId] = new OpenedStore(storeId, name, path, store, segments.Store, segments.Tier, segments.Lock) };
             Log.Opened(logger, storeId, path);
             return store;
         }
@@ -56,6 +62,10 @@ public sealed partial class ContentStores : IAsyncDisposable
             opening.Release();
         }
     }
+
+    /// <summary>The same under the name of its folder.</summary>
+    public Task<IContentStore> OpenAsync(Guid storeId, string path, CancellationToken cancellationToken) =>
+        OpenAsync(storeId, Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path))), path, cancellationToken);
 
     /// <summary>The spaces of an open store.</summary>
     /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
@@ -68,15 +78,14 @@ public sealed partial class ContentStores : IAsyncDisposable
         ? open.Store
         : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 
-    /// <summary>The buckets of the open stores, by their folder's name: for health.</summary>
-    public IReadOnlyList<(string Name, TierStatus Status)> Tiers =>
-        [.. stores.Values.Where(open => open.Tier is not null).Select(open => (Path.GetFileName(open.Path), open.Tier!.Status))];
+    /// <summary>Every open store, by name.</summary>
+    public IReadOnlyList<OpenedStore> Opened => [.. stores.Values.OrderBy(open => open.Name, StringComparer.Ordinal)];
+
+    /// <summary>The open store of that name; null when there is none.</summary>
+    public OpenedStore? Find(string name) => stores.Values.FirstOrDefault(open => open.Name == name);
 
     /// <summary>The bucket of an open store; null when it has none.</summary>
-    internal StorageTier? Tier(Guid storeId) => stores.GetValueOrDefault(storeId)?.Tier;
-
-    /// <summary>The open stores, by their folder's name: for health.</summary>
-    public IReadOnlyList<(string Name, IContentStore Store)> Opened => [.. stores.Values.Select(open => (Path.GetFileName(open.Path), open.Store))];
+    internal StorageTier? Tier(Guid storeId) => stores.GetValueOrDefault(storeId)?.Bucket;
 
     /// <summary>Releases the folders. Uploads and readers still in use keep their files, but nothing new can be published.</summary>
     public async ValueTask DisposeAsync()
@@ -85,17 +94,17 @@ public sealed partial class ContentStores : IAsyncDisposable
         disposed = true;
         foreach (var open in stores.Values)
         {
-            if (open.Tier is not null)
+            if (open.Bucket is not null)
             {
-                await open.Tier.DisposeAsync();
+                await open.Bucket.DisposeAsync();
             }
 
             await open.Segments.DisposeAsync();
-            open.Tier?.Close();
+            open.Bucket?.Close();
             open.Lock.Dispose();
         }
 
-        stores = new Dictionary<Guid, OpenStore>();
+        stores = new Dictionary<Guid, OpenedStore>();
         meter.Dispose();
         opening.Release();
     }
@@ -155,8 +164,6 @@ public sealed partial class ContentStores : IAsyncDisposable
             throw;
         }
     }
-
-    private sealed record OpenStore(string Path, SegmentStore Segments, StorageTier? Tier, FileLock Lock, IContentStore Store);
 
     private static partial class Log
     {

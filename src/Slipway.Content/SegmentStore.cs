@@ -86,11 +86,16 @@ public sealed class SegmentStore : IAsyncDisposable
     /// With <paramref name="quarantine"/> what has rotted is forgotten, so that the next upload heals it.
     /// </summary>
     /// <param name="bytesPerSecond">At most so many are read; 0 for as fast as the disk gives them.</param>
-    public async Task<StoreReport> CheckAsync(bool quarantine, long bytesPerSecond, CancellationToken cancellationToken)
+    public Task<StoreReport> CheckAsync(bool quarantine, long bytesPerSecond, CancellationToken cancellationToken) =>
+        CheckAsync(new StoreCheckOptions(Deep: true, quarantine, bytesPerSecond), static _ => { }, cancellationToken);
+
+    /// <summary>Compares the store with itself.</summary>
+    /// <param name="progress">Told of what was found so far, every few MiB.</param>
+    public async Task<StoreReport> CheckAsync(StoreCheckOptions options, Action<StoreReport> progress, CancellationToken cancellationToken)
     {
         await Loaded.WaitAsync(cancellationToken);
-        var check = new StoreCheck(volume, time, quarantine, bytesPerSecond);
-        foreach (var space in spaces.Values)
+        var check = new StoreCheck(volume, time, options, progress);
+        foreach (var space in spaces.Values.Where(space => options.After is not { } after || space.Owner.CompareTo(after.Space) >= 0).OrderBy(space => space.Owner))
         {
             await check.CheckAsync(space, cancellationToken);
         }
@@ -98,7 +103,7 @@ public sealed class SegmentStore : IAsyncDisposable
         return check.Report;
     }
 
-    /// <summary>Rewrites segments of which less than a part (0 to 1) is alive. Loses nothing.</summary>
+    /// <summary>Rewrites segments of which less than a part (0 to 1) is alive, also those that are still being filled. Loses nothing.</summary>
     /// <returns>Bytes given back to the disk.</returns>
     public async Task<long> CompactAsync(double alive, CancellationToken cancellationToken)
     {
@@ -106,6 +111,12 @@ public sealed class SegmentStore : IAsyncDisposable
         long given = 0;
         foreach (var space in spaces.Values)
         {
+            if (space.Writer.Open is { } open && open.Live < (open.Length - Segment.HeaderSize) * alive)
+            {
+                await space.Writer.SealAsync(cancellationToken);
+                await open.SealEnded.WaitAsync(cancellationToken);
+            }
+
             given += await space.Eviction.CompactAsync(alive, cancellationToken);
         }
 

@@ -43,9 +43,9 @@ internal sealed partial class NixCacheService(
         await connection.ExecuteAsync(new CommandDefinition(
             "insert into content_store (id, name, kind, path, created_at) values (@id, 'default', 'disk', @path, @now) on conflict (name) do nothing",
             new { id = EntityId.New(time), path = Path.Combine(options.StoreFolder, "default"), now = time.GetUtcNow() }, cancellationToken: cancellationToken));
-        foreach (var (id, path) in await connection.QueryAsync<(Guid, string)>(new CommandDefinition("select id, path from content_store", cancellationToken: cancellationToken)))
+        foreach (var (id, name, path) in await connection.QueryAsync<(Guid, string, string)>(new CommandDefinition("select id, name, path from content_store", cancellationToken: cancellationToken)))
         {
-            await stores.OpenAsync(id, path, cancellationToken);
+            await stores.OpenAsync(id, name, path, cancellationToken);
         }
     }
 

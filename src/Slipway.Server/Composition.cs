@@ -17,6 +17,7 @@ using Slipway.Server.Health;
 using Slipway.Server.Hosting;
 using Slipway.Server.Http;
 using Slipway.Server.OpenApi;
+using Slipway.Server.Stores;
 using Slipway.Server.Telemetry;
 using Slipway.Tenancy;
 
@@ -106,6 +107,8 @@ internal static class Composition
             MaxBlobBytes = configuration.Limits.BuildCacheBlobBytes,
         });
 
+        services.AddStoreOperations(new ScrubOptions(configuration.Content.ScrubEvery, configuration.Content.ScrubBytesPerSecond));
+
         var app = builder.Build();
         app.UseSlipwayPipeline(configuration);
         app.MapHealth();
@@ -117,6 +120,7 @@ internal static class Composition
         app.MapNixCache();
         app.MapJobs();
         app.MapBuildCache();
+        StoreOperations.Map(app);
         return app;
     }
 

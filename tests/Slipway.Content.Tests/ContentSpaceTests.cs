@@ -238,6 +238,72 @@ public sealed class ContentSpaceTests
     }
 
     [Fact]
+    public async Task Scrub_finds_a_rotten_header_by_the_footer_and_goes_on_behind_it()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        var keys = new List<BlobKey>();
+        for (var seed = 0; seed < 10; seed++)
+        {
+            keys.Add(await PutAsync(space, Bytes(BlobBytes, seed)));
+        }
+
+        await space.Writer.SealAsync(CancellationToken);
+        await space.Segments[0].SealEnded;
+        // In the headers of the third and in the payload of the last but one.
+        Flip(space.Segments[0].Name, Segment.HeaderSize + (2 * Record.SizeOf(BlobBytes)) + 20);
+        Flip(space.Segments[0].Name, Segment.HeaderSize + (8 * Record.SizeOf(BlobBytes)) + 1_000);
+
+        var scrub = await store.CheckAsync(quarantine: true, bytesPerSecond: 0, CancellationToken);
+
+        scrub.Faults.ShouldBe(2, string.Join('\n', scrub.Findings));
+        keys.Where(key => !space.TryFind(key, out _)).ShouldBe([keys[2], keys[8]]);
+        scrub.Blobs.ShouldBe(8);
+    }
+
+    [Fact]
+    public async Task A_quick_check_finds_what_is_gone_or_cut_and_reads_no_payload()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        await PutAsync(space, Bytes(BlobBytes));
+        await PutLargeAsync(space, Bytes(2 << 20));
+        var gone = await PutLargeAsync(space, Bytes(3 << 20));
+        var quick = new StoreCheckOptions(Deep: false, Quarantine: false, BytesPerSecond: 0);
+        Flip(space.Segments[0].Name, 1_000);
+        (await store.CheckAsync(quick, static _ => { }, CancellationToken)).Findings.ShouldBeEmpty();
+
+        space.TryFind(gone, out var info).ShouldBeTrue();
+        volume.Delete(LargeFile.NameOf(info.Entry.FileNumber));
+        Flip(space.Segments[0].Name, 40);
+        var report = await store.CheckAsync(quick, static _ => { }, CancellationToken);
+
+        report.Findings.Count.ShouldBe(2);
+        report.Findings[0].ShouldContain("its header is not sound");
+        report.Findings[1].ShouldContain("is gone");
+        report.BytesRead.ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task A_check_goes_on_behind_the_place_an_earlier_one_has_reached()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        for (var seed = 0; seed < 4; seed++)
+        {
+            await PutAsync(space, Bytes(BlobBytes, seed));
+            await space.Writer.SealAsync(CancellationToken);
+        }
+
+        var behind = new StoreCheckPlace(space.Owner, space.Segments[1].Number);
+        var report = await store.CheckAsync(new StoreCheckOptions(true, true, 0) { After = behind }, static _ => { }, CancellationToken);
+
+        report.Findings.ShouldBeEmpty();
+        report.Blobs.ShouldBe(2);
+        report.Reached.ShouldBe(new StoreCheckPlace(space.Owner, space.Segments[3].Number));
+    }
+
+    [Fact]
     public async Task Last_word_about_an_action_counts_after_a_restart_too()
     {
         var owner = Guid.NewGuid();

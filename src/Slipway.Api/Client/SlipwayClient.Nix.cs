@@ -6,9 +6,6 @@ namespace Slipway.Api.Client;
 /// <content>Stores, caches, paths and push archives.</content>
 public sealed partial class SlipwayClient
 {
-    /// <summary>A check reads every blob of a store: it takes as long as the disk does.</summary>
-    private static readonly TimeSpan FsckTimeout = TimeSpan.FromHours(6);
-
     public IAsyncEnumerable<Store> ListStoresAsync(CancellationToken cancellationToken) =>
         ListAsync(Routes.Stores, null, Json.PageStore, cancellationToken);
 
@@ -17,12 +14,6 @@ public sealed partial class SlipwayClient
 
     public Task<Tagged<Store>> GetStoreAsync(string store, CancellationToken cancellationToken) =>
         GetTaggedAsync(RouteTemplate.Fill(Routes.Store, store), Json.Store, cancellationToken);
-
-    public Task<FsckReport> FsckAsync(string store, CancellationToken cancellationToken) =>
-        SendAsync(
-            new Call(HttpMethod.Post, RouteTemplate.Fill(Routes.StoreFsck, store)) { IdempotencyKey = NewIdempotencyKey(), Timeout = FsckTimeout },
-            (response, token) => ReadAsync(response, Json.FsckReport, token),
-            cancellationToken);
 
     public IAsyncEnumerable<Cache> ListCachesAsync(string org, CancellationToken cancellationToken) =>
         ListAsync(RouteTemplate.Fill(Routes.Caches, org), null, Json.PageCache, cancellationToken);

@@ -1,6 +1,6 @@
 namespace Slipway.Api;
 
-/// <summary>A physical place for blobs. Superusers manage stores; caches live in one.</summary>
+/// <summary>A physical place for blobs. Superusers manage stores; Nix caches live in one, and all build caches in the one called <c>buildcache</c>.</summary>
 /// <param name="Kind"><c>disk</c>.</param>
 /// <param name="Path">The absolute folder on the server.</param>
 public sealed record Store(string Id, string Name, string Kind, string Path, int Caches, long? FreeBytes, bool Writable, DateTimeOffset CreatedAt);
@@ -8,9 +8,19 @@ public sealed record Store(string Id, string Name, string Kind, string Path, int
 /// <param name="Path">An absolute folder the server may write to; under its data folder unless given.</param>
 public sealed record CreateStoreRequest(string Name, string? Path = null);
 
-/// <summary>What <c>fsck</c> found in a store: every count is 0 when it is clean.</summary>
+/// <summary>What <c>fsck</c> found in a store.</summary>
+/// <param name="Deep">Whether contents were read and compared. Otherwise only what says where things are was.</param>
+/// <param name="BytesChecked">Bytes of blobs that were read; 0 unless <paramref name="Deep"/>.</param>
+/// <param name="PathsChecked">Store paths of the Nix caches in it.</param>
+/// <param name="CorruptBlobs">Digests of blobs whose bytes are others; at most 100.</param>
+/// <param name="MissingBlobs">Digests that a path or a log refers to; at most 100.</param>
+/// <param name="DanglingReferences">Paths whose narinfo or references are wrong; at most 100.</param>
+/// <param name="Faults">How much is wrong with segments, indexes and files.</param>
+/// <param name="Findings">The first 100 of <paramref name="Faults"/>, in words.</param>
+/// <param name="Clean">Nothing is wrong. Unreferenced blobs are no fault: a sweep takes them.</param>
 public sealed record FsckReport(
     string Store,
+    bool Deep,
     long BlobsChecked,
     long BytesChecked,
     long PathsChecked,
@@ -18,6 +28,8 @@ public sealed record FsckReport(
     IReadOnlyList<string> MissingBlobs,
     long UnreferencedBlobs,
     IReadOnlyList<string> DanglingReferences,
+    long Faults,
+    IReadOnlyList<string> Findings,
     bool Clean);
 
 /// <summary>A Nix binary cache: a namespace of store paths that belongs to an org and lives in one store.</summary>

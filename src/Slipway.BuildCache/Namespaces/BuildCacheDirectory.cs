@@ -5,6 +5,7 @@ using Dapper;
 using Microsoft.AspNetCore.Http;
 using Slipway.Api;
 using Slipway.BuildCache.Stages;
+using Slipway.Content;
 using Slipway.Data;
 using Slipway.Tenancy;
 
@@ -20,7 +21,7 @@ namespace Slipway.BuildCache.Namespaces;
 /// </code>
 /// What is refused to outsiders is refused in the same words whether or not it exists.
 /// </remarks>
-internal sealed class BuildCacheDirectory(Database database, Authenticator authenticator, AccessWatch watch, CacheSpaces spaces, BuildCacheOptions options)
+internal sealed class BuildCacheDirectory(Database database, Authenticator authenticator, AccessWatch watch, CacheSpaces spaces, BuildCacheOptions options) : ISpaceNames
 {
     /// <summary>Accesses remembered for one caller. A client that makes up sub-namespaces only makes itself slower.</summary>
     private const int MostPerCaller = 1000;
@@ -39,6 +40,8 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
     public IReadOnlyCollection<BuildCacheSettings> All => current.ById.Values;
 
     public BuildCacheSettings? Find(Guid id) => current.ById.GetValueOrDefault(id);
+
+    public string? NameOf(Guid owner) => Find(owner)?.FullName;
 
     public BuildCacheSettings? Find(string org, string cache) =>
         current.ByName.GetValueOrDefault($"{org}/{cache}");

@@ -8,9 +8,12 @@ internal sealed class CacheSpaces(ContentStores stores, BuildCacheOptions option
     /// <summary>The id of the store, the same on every server: its folder says so too, so that no other store is opened there.</summary>
     public static readonly Guid StoreId = new("0195a7a0-0b1d-7cac-8e00-000000000001");
 
+    /// <summary>What operators call it, in `slipway store stats` and the like.</summary>
+    private const string StoreName = "buildcache";
+
     private SegmentStore Store => stores.Segments(StoreId);
 
-    public Task OpenAsync(CancellationToken cancellationToken) => stores.OpenAsync(StoreId, options.StoreFolder, cancellationToken);
+    public Task OpenAsync(CancellationToken cancellationToken) => stores.OpenAsync(StoreId, StoreName, options.StoreFolder, cancellationToken);
 
     /// <summary>Completes when everything that was here before the start can be found; until then all is missing, which is a safe answer.</summary>
     public Task Loaded => Store.Loaded;

@@ -7,23 +7,32 @@ using Slipway.Cli.Terminals;
 
 namespace Slipway.Cli.Stores;
 
-/// <summary><c>slipway fsck</c>: reads every blob of a store, or of all, and compares.</summary>
+/// <summary><c>slipway store fsck [NAME]</c>, and <c>slipway fsck</c>: compares a store, or all, with what is known of it.</summary>
 internal sealed class Fsck : Verb
 {
+    private readonly Argument<string?> name;
     private readonly Option<string?> store;
+    private readonly Option<bool> deep;
 
     public Fsck()
-        : base("fsck", "Read every blob and check it against its hash and its paths (superusers only)")
+        : base("fsck", "Check stores against their indexes and what refers to them (superusers only)")
     {
-        store = Text("--store", "NAME", "Only this store; all of them unless given");
+        name = new Argument<string?>("NAME") { Description = "Only this store; all of them unless given", Arity = ArgumentArity.ZeroOrOne };
+        Add(name);
+        store = Text("--store", "NAME", "The same as NAME");
+        deep = Flag("--deep", "Read every blob as well, and check it against its hash or checksum");
     }
 
-    public override string Remarks => "With --json each store's report is one line. Exit code 1 when something is wrong.";
+    public override string Remarks =>
+        "Changes nothing. Without --deep it looks at segments, indexes, files and references, which takes seconds; with it every byte is read, as fast as the disk gives it. "
+        + "slipway store scrub reads everything too, at a rate you choose, and sets aside what has rotted. With --json each store's report is one line. Exit code 1 when something is wrong.";
+
+    public override IReadOnlyList<string> Examples => ["store fsck", "store fsck buildcache --deep"];
 
     public override async Task<int> RunAsync(Invocation run, CancellationToken cancellationToken)
     {
         var names = new List<string>();
-        if (run.Get(store) is { } one)
+        if ((run.Get(name) ?? run.Get(store)) is { } one)
         {
             names.Add(one);
         }
@@ -36,9 +45,9 @@ internal sealed class Fsck : Verb
         }
 
         var clean = true;
-        foreach (var name in names)
+        foreach (var each in names)
         {
-            var report = await run.Client.FsckAsync(name, cancellationToken);
+            var report = await run.Client.FsckAsync(each, run.Get(deep), cancellationToken);
             clean &= report.Clean;
             if (run.Json)
             {
@@ -62,12 +71,19 @@ internal sealed class Fsck : Verb
         }
 
         var style = run.Terminal.OutStyle;
+        var paths = report.PathsChecked > 0 ? $", {Figures.Count(report.PathsChecked, "path")}" : "";
         run.Out.WriteLine(
-            $"{(report.Clean ? style.Green("✓") : style.Red("✗"))} {style.Bold(Printable.Text(report.Store))}: {Figures.Count(report.BlobsChecked, "blob")} "
-            + $"({Figures.Bytes(report.BytesChecked)}), {Figures.Count(report.PathsChecked, "path")}, {(report.Clean ? "clean" : "damaged")}");
+            $"{(report.Clean ? style.Green("✓") : style.Red("✗"))} {style.Bold(Printable.Text(report.Store))}: {Figures.Count(report.BlobsChecked, "blob")}"
+            + $"{(report.Deep ? $" ({Figures.Bytes(report.BytesChecked)} read)" : "")}{paths}, {(report.Clean ? "clean" : "damaged")}");
+        Faults("fault", report.Findings, run);
         Faults("corrupt blob", report.CorruptBlobs, run);
         Faults("missing blob", report.MissingBlobs, run);
         Faults("dangling reference", report.DanglingReferences, run);
+        if (report.Faults > report.Findings.Count)
+        {
+            run.Out.WriteLine($"  and {Figures.Count(report.Faults - report.Findings.Count, "fault")} more");
+        }
+
         if (report.UnreferencedBlobs > 0)
         {
             run.Out.WriteLine($"  {report.UnreferencedBlobs.ToString(CultureInfo.InvariantCulture)} blobs belong to no path");

@@ -85,6 +85,10 @@ internal sealed class StorageTier : IAsyncDisposable
     public TierStatus Status => new(
         options.ToString(), breaker.Problem, breaker.FailingSince, shipper?.WaitingSince, local?.Used ?? 0, local?.NotShipped ?? 0, follower?.Servers ?? 0);
 
+    /// <summary>Bytes of this server's that are in the bucket.</summary>
+    public long ShippedBytes =>
+        catalog.Segments.Where(segment => catalog.Owns(segment.Server)).Sum(segment => segment.Bytes) + catalog.Files.Where(file => catalog.Owns(file.Server)).Sum(file => file.Bytes);
+
     /// <summary>Before a store without a bucket is opened: what is only in one would silently be missing.</summary>
     /// <exception cref="ContentStoreException"><see cref="ContentFailure.Unavailable"/></exception>
     public static void ThrowIfNeeded(IVolume disk)

@@ -9,44 +9,70 @@ using Slipway.NixCache.Formats;
 namespace Slipway.NixCache;
 
 /// <summary>
-/// Compares a store with everything that refers to it, both ways: every blob's bytes with its digest, every row with a blob,
-/// every narinfo with its row and its references. Reads only; safe while the server works.
+/// Compares a store with itself (segments, indexes, files), and one of Nix caches with everything that refers to it, both ways: every blob's
+/// bytes with its digest, every row with a blob, every narinfo with its row and its references. Reads only; safe while the server works.
 /// </summary>
-internal sealed class StoreFsck(Database database, ContentStores stores)
+internal sealed class StoreFsck(Database database)
 {
     /// <summary>Findings named per kind; the rest is only counted in <c>Clean</c>.</summary>
     private const int MaxNamed = 100;
 
     private const int BufferBytes = 1 << 20;
 
-    public async Task<FsckReport> CheckAsync(Guid storeId, string name, CancellationToken cancellationToken)
+    /// <param name="deep">Reads contents too: of Nix caches every blob is hashed, of others compared with the checksum it was written with.</param>
+    public async Task<FsckReport> CheckAsync(OpenedStore opened, bool deep, CancellationToken cancellationToken)
     {
-        var store = stores.Get(storeId);
+        var isNix = await HasRowAsync(opened.Id, cancellationToken);
+        // The hash says more than the checksum, and once is enough.
+        var engine = await opened.Segments.CheckAsync(new StoreCheckOptions(deep && !isNix, Quarantine: false, BytesPerSecond: 0), static _ => { }, cancellationToken);
+        var report = new FsckReport(opened.Name, deep, engine.Blobs, engine.BytesRead, 0, [], [], 0, [], engine.Faults, engine.Findings, Clean: engine.Faults == 0);
+        return isNix ? await CheckNixAsync(opened, report, cancellationToken) : report;
+    }
+
+    private async Task<FsckReport> CheckNixAsync(OpenedStore opened, FsckReport engine, CancellationToken cancellationToken)
+    {
         // The rows first: a blob that a row of now names was published before. One that is published meanwhile has no row in
         // here and counts as unreferenced, which is no fault.
-        var referenced = await ReferencedAsync(storeId, cancellationToken);
+        var referenced = await ReferencedAsync(opened.Id, cancellationToken);
         var corrupt = new List<string>();
         var found = new HashSet<Digest>();
         long blobs = 0, bytes = 0, unreferenced = 0;
-        await foreach (var blob in store.ListAsync(cancellationToken))
+        await foreach (var blob in opened.Store.ListAsync(cancellationToken))
         {
             blobs++;
-            bytes += blob.Length;
             found.Add(blob.Digest);
             unreferenced += referenced.Contains(blob.Digest) ? 0 : 1;
-            if (!await IsSoundAsync(store, blob.Digest, cancellationToken))
+            if (engine.Deep)
             {
-                corrupt.Add(blob.Digest.ToString());
+                bytes += blob.Length;
+                if (!await IsSoundAsync(opened.Store, blob.Digest, cancellationToken))
+                {
+                    corrupt.Add(blob.Digest.ToString());
+                }
             }
         }
 
         // Asked again: it may have been published after the listing had passed its place.
-        var missing = await store.FindMissingAsync([.. referenced.Where(digest => !found.Contains(digest))], cancellationToken);
-        var (paths, dangling) = await CheckPathsAsync(storeId, cancellationToken);
-        return new FsckReport(
-            name, blobs, bytes, paths,
-            [.. corrupt.Take(MaxNamed)], [.. missing.Take(MaxNamed).Select(digest => digest.ToString())], unreferenced, [.. dangling.Take(MaxNamed)],
-            Clean: corrupt.Count == 0 && missing.Count == 0 && dangling.Count == 0);
+        var missing = await opened.Store.FindMissingAsync([.. referenced.Where(digest => !found.Contains(digest))], cancellationToken);
+        var (paths, dangling) = await CheckPathsAsync(opened.Id, cancellationToken);
+        return engine with
+        {
+            BlobsChecked = blobs,
+            BytesChecked = bytes,
+            PathsChecked = paths,
+            CorruptBlobs = [.. corrupt.Take(MaxNamed)],
+            MissingBlobs = [.. missing.Take(MaxNamed).Select(digest => digest.ToString())],
+            UnreferencedBlobs = unreferenced,
+            DanglingReferences = [.. dangling.Take(MaxNamed)],
+            Clean = engine.Clean && corrupt.Count == 0 && missing.Count == 0 && dangling.Count == 0,
+        };
+    }
+
+    private async Task<bool> HasRowAsync(Guid storeId, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.OpenAsync(cancellationToken);
+        return await connection.ExecuteScalarAsync<bool>(new CommandDefinition(
+            "select exists (select 1 from content_store where id = @storeId)", new { storeId }, cancellationToken: cancellationToken));
     }
 
     private async Task<HashSet<Digest>> ReferencedAsync(Guid storeId, CancellationToken cancellationToken)

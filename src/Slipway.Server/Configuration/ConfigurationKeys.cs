@@ -155,6 +155,14 @@ internal static class ConfigurationKeys
     public static readonly ConfigurationKey<long> ReserveBytes = Size(
         "content.reserveBytes", GiB, 0, 16 * TiB, "Free space that pushes leave alone, so that databases and logs can go on; a push that would touch it gets 507.");
 
+    // 30 days: what ZFS on Debian does by habit (a scrub a month). Rot that is found late is found by a build.
+    public static readonly ConfigurationKey<TimeSpan> ScrubEvery = Time(
+        "content.scrubEvery", TimeSpan.FromDays(30), TimeSpan.Zero, TimeSpan.FromDays(3660), "How long after one scrub began the next does: everything in a store is read, and what has rotted is set aside. 0s: only by slipway store scrub.");
+
+    // 16 MiB: a tenth of what one hard disk reads, and 10 TB in a week.
+    public static readonly ConfigurationKey<long> ScrubBytesPerSecond = Size(
+        "content.scrubBytesPerSecond", 16 * MiB, MiB, 64 * GiB, "How fast a store is read by a scrub that nobody asked for.");
+
     public static readonly TableKey NixHosts = new(
         "nix.hosts", "HOST: ORG/CACHE, one a line",
         "Host names that serve one cache each at their root: netrc has no paths, so a machine that uses two private caches needs two host names.",
@@ -185,7 +193,7 @@ internal static class ConfigurationKeys
         DataFolder, HttpListen, HttpPublicUrl, GrpcListen, TlsCertificate, TlsKey, TlsClientAuthorities, DatabaseUrl, RedisUrl, RedisAllowEviction, MetricsQueues, LogFormat, LogLevel, OtlpEndpoint, OtlpHeaders,
         RequestBytes, NarinfoBytes, NarBytes, ArchiveBytes, ConcurrentIngests, MinUploadBytesPerSecond, Connections,
         RequestsPerMinute, AnonymousRequestsPerMinute, Queues, QueueJobs, QueueBytes, BuildCaches, BuildCacheBlobBytes,
-        BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, .. S3Keys.All, NixHosts, SessionLifetime,
+        BuildCacheDefaultStage, BuildCacheDefaultQuota, BuildCacheBetaQuota, BuildCacheInsightLifetime, ReserveBytes, ScrubEvery, ScrubBytesPerSecond, .. S3Keys.All, NixHosts, SessionLifetime,
         KeyDefaultLifetime, KeyMaxLifetime, DrainSeconds, DrainDelaySeconds,
     ];
 
@@ -222,7 +230,7 @@ internal static class ConfigurationKeys
             values.Get(BuildCaches),
             values.Get(BuildCacheBlobBytes)),
         new BuildCacheConfiguration(values.Get(BuildCacheDefaultStage), values.Get(BuildCacheDefaultQuota), values.Get(BuildCacheBetaQuota), values.Get(BuildCacheInsightLifetime)),
-        new ContentConfiguration(values.Get(ReserveBytes), S3Keys.Build(values)),
+        new ContentConfiguration(values.Get(ReserveBytes), values.Get(ScrubEvery), values.Get(ScrubBytesPerSecond), S3Keys.Build(values)),
         new NixConfiguration(values.GetTable(NixHosts)),
         new SessionsConfiguration(values.Get(SessionLifetime)),
         new KeysConfiguration(values.Get(KeyDefaultLifetime), values.Get(KeyMaxLifetime)),

@@ -71,8 +71,9 @@ internal sealed record LimitsConfiguration(
 /// <param name="DefaultStage">Of orgs that no superuser moved.</param>
 internal sealed record BuildCacheConfiguration(OrgStage DefaultStage, long DefaultQuota, long BetaQuota, TimeSpan InsightLifetime);
 
+/// <param name="ScrubEvery">Zero: only when somebody asks.</param>
 /// <param name="S3">Null: stores are on this machine only.</param>
-internal sealed record ContentConfiguration(long ReserveBytes, Slipway.Content.S3Options? S3);
+internal sealed record ContentConfiguration(long ReserveBytes, TimeSpan ScrubEvery, long ScrubBytesPerSecond, Slipway.Content.S3Options? S3);
 
 /// <param name="Hosts">Host name to <c>org/cache</c>: that cache is served at the root of the host.</param>
 internal sealed record NixConfiguration(IReadOnlyDictionary<string, string> Hosts);

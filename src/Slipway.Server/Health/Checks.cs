@@ -66,7 +66,7 @@ internal static class Checks
         var broken = probes.Where(probe => !probe.Health.Writable).ToList();
         var full = probes.Where(probe => probe.Health is { Writable: true, FreeBytes: <= 0 }).Select(probe => probe.Name).ToList();
         // A bucket that does not answer makes no server unready: what is here is served, what is put is queued.
-        var away = stores.Tiers.Where(tier => tier.Status.Problem is not null).Select(tier => Describe(tier.Name, tier.Status));
+        var away = opened.Where(one => one.Tier?.Problem is not null).Select(one => Describe(one.Name, one.Tier!));
         string[] notes = [.. full.Count == 0 ? (string[])[] : [$"full: {string.Join(", ", full)}"], .. away];
         return new CheckOutcome(
             broken.Count == 0 ? null : string.Join("; ", broken.Select(probe => $"{probe.Name}: {probe.Health.Problem ?? "can't be written to"}")),

@@ -52,7 +52,7 @@ internal static class Summaries
         ["postStores"] = "Create a store",
         ["getStore"] = "Show a store with its free space",
         ["deleteStore"] = "Delete an empty store",
-        ["postStoreFsck"] = "Check every blob and reference of a store",
+        ["postStoreFsck"] = "Compare a store with its index and with what refers to it",
         ["getCaches"] = "List the Nix caches of an org",
         ["postCaches"] = "Create a Nix cache with a signing key",
         ["getCache"] = "Show a Nix cache",

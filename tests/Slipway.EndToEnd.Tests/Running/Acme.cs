@@ -38,7 +38,7 @@ public sealed class Acme : IAsyncLifetime
         return JsonNode.Parse(text)!.AsObject();
     }
 
-    public async Task<JsonObject> FsckAsync() => await PostAsync("/v1/stores/default/fsck", new { });
+    public async Task<JsonObject> FsckAsync() => await PostAsync("/v1/stores/default/fsck?deep=true", new { });
 
     public ValueTask DisposeAsync() => Server.DisposeAsync();
 }

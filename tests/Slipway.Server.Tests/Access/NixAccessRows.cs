@@ -9,6 +9,7 @@ internal static class NixAccessRows
 {
     //                                 anon strg view memb admn ownr supr key+ key- expd rvkd dsbl
     private const string Superuser = " 401  403  403  403  403  403  200  403  403  401  401  401";
+    private const string ScrubBegun = "401  403  403  403  403  403  202  403  403  401  401  401";
     private const string StoreMade = " 401  403  403  403  403  403  201  403  403  401  401  401";
     private const string Viewer = "    401  404  200  200  200  200  404  200  403  401  401  401";
     private const string Pusher = "    401  404  403  200  200  200  404  200  403  401  401  401";
@@ -28,6 +29,11 @@ internal static class NixAccessRows
         new("POST", "/v1/stores", StoreMade, null, (world, _, _) => Task.FromResult(new PreparedCall("/v1/stores", $$"""{"name":"{{world.FreshName("store")}}"}"""))),
         AccessRow.Of("GET", "/v1/stores/{store}", Superuser, path: "/v1/stores/default"),
         AccessRow.Of("POST", "/v1/stores/{store}/fsck", Superuser, path: "/v1/stores/default/fsck"),
+        AccessRow.Of("GET", "/v1/stores/{store}/stats", Superuser, path: "/v1/stores/default/stats"),
+        AccessRow.Of("GET", "/v1/stores/{store}/scrub", Superuser, path: "/v1/stores/default/scrub"),
+        AccessRow.Of("POST", "/v1/stores/{store}/scrub", ScrubBegun, path: "/v1/stores/default/scrub", body: "{}"),
+        AccessRow.Of("POST", "/v1/stores/{store}/scrub/stop", Superuser, path: "/v1/stores/default/scrub/stop"),
+        AccessRow.Of("POST", "/v1/stores/{store}/compaction", Superuser, path: "/v1/stores/default/compaction"),
 
         AccessRow.Of("GET", "/v1/orgs/{org}/caches", Viewer, "nix:query:acme"),
         new("POST", "/v1/orgs/{org}/caches", Made, null, (world, _, _) =>

@@ -71,7 +71,7 @@ public class AcmeServer : IAsyncLifetime
                 return Task.CompletedTask;
             },
             CancellationToken);
-        var report = await Client.JsonAsync("POST", $"/v1/stores/{store}/fsck", World.SuperuserToken, null, CancellationToken);
+        var report = await Client.JsonAsync("POST", $"/v1/stores/{store}/fsck?deep=true", World.SuperuserToken, null, CancellationToken);
         report["clean"]!.GetValue<bool>().ShouldBeTrue(report.ToJsonString());
     }
 

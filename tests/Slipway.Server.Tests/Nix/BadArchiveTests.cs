@@ -146,7 +146,7 @@ public sealed class BadArchiveTests(AcmeServer server) : IClassFixture<AcmeServe
             finished["pathsAdded"]!.GetValue<int>().ShouldBe(added);
         }
 
-        (await server.Client.JsonAsync("POST", "/v1/stores/default/fsck", server.World.SuperuserToken, null, CancellationToken))["clean"]!.GetValue<bool>().ShouldBeTrue();
+        (await server.Client.JsonAsync("POST", "/v1/stores/default/fsck?deep=true", server.World.SuperuserToken, null, CancellationToken))["clean"]!.GetValue<bool>().ShouldBeTrue();
     }
 
     [Fact]
