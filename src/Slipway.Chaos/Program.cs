@@ -51,7 +51,7 @@ try
     TextWriter words = options.JsonFile == "-" ? Console.Error : Console.Out;
     ChaosResult result = await ChaosRun.RunAsync(options, words, interrupted.Token);
     await ReportFiles.WriteAsync(options, result, CancellationToken.None);
-    await words.WriteLineAsync($"\n{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed ({result.Seconds:0} s, seed {result.Seed})");
+    await words.WriteLineAsync($"\n{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed, {result.AimsMissed} aims of speed missed ({result.Seconds:0} s, seed {result.Seed})");
     return result.Passed ? 0 : 1;
 }
 catch (OperationCanceledException) when (interrupted.IsCancellationRequested)

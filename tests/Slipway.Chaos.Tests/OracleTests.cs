@@ -1,4 +1,5 @@
 using Slipway.Chaos.Accounting;
+using Slipway.Testing;
 
 namespace Slipway.Chaos.Tests;
 
@@ -96,7 +97,8 @@ public sealed class OracleTests
     [Fact]
     public void Records_are_there_after_their_writer_is_gone_without_a_word()
     {
-        string path = Path.Combine(Directory.CreateTempSubdirectory("slipway-chaos-").FullName, "runs");
+        using var folder = new TempFolder();
+        string path = folder.File("runs");
         RecordFile<RunRecord> writer = RecordFile<RunRecord>.Create(path, 10);
         writer.Append() = Run(7);
 
@@ -105,18 +107,17 @@ public sealed class OracleTests
 
         reader.Records.ToArray().ShouldBe([Run(7)]);
         writer.Dispose();
-        File.Delete(path);
     }
 
     [Fact]
     public void A_full_file_refuses_rather_than_forgets()
     {
-        string path = Path.Combine(Directory.CreateTempSubdirectory("slipway-chaos-").FullName, "runs");
+        using var folder = new TempFolder();
+        string path = folder.File("runs");
         using RecordFile<RunRecord> file = RecordFile<RunRecord>.Create(path, 1);
         file.Append() = Run(1);
 
         Should.Throw<InvalidOperationException>(() => file.Append());
-        File.Delete(path);
     }
 
     [Fact]

@@ -14,11 +14,36 @@ public sealed class QuickHalf
     {
         Scenario scenario = ScenarioTable.All.Single(one => one.Id == id);
 
+        var options = new ChaosOptions { Quick = true, KeepLogs = false };
         ScenarioResult result = await ChaosRun.RunOneAsync(
-            scenario, new ChaosOptions { Quick = true }, text => TestContext.Current.SendDiagnosticMessage(text), TestContext.Current.CancellationToken);
+            scenario, options, text => TestContext.Current.SendDiagnosticMessage(text), TestContext.Current.CancellationToken);
 
-        result.Checks.Where(check => !check.Passed).Select(check => $"{check.What}: {check.Detail}").ShouldBeEmpty($"{id} {scenario.Title}");
-        result.Checks.ShouldNotBeEmpty();
+        // Aims of speed are for the report: this machine may have other things to do.
+        result.Checks.Where(check => check is { IsAim: false, Passed: false }).Select(check => $"{check.What}: {check.Detail}")
+            .ShouldBeEmpty($"{id} {scenario.Title}; again, with logs: slipway jobs chaos --quick --only {id} --seed {options.Seed}");
+        result.Passed.ShouldBeTrue();
+    }
+
+    [Fact]
+    public async Task An_aim_of_speed_that_is_missed_fails_nothing_and_a_check_does()
+    {
+        async Task<ScenarioResult> RunAsync(Action<Stage> found) => await ChaosRun.RunOneAsync(
+            new Scenario("T", "of the test", true, "in-process", stage =>
+            {
+                found(stage);
+                return Task.CompletedTask;
+            }),
+            new ChaosOptions { Quick = true, KeepLogs = false }, _ => { }, TestContext.Current.CancellationToken);
+
+        ScenarioResult slow = await RunAsync(stage =>
+        {
+            stage.Check("all ran", true, "10 of 10");
+            stage.Aim("within 1 s", false, "2 s");
+        });
+        (slow.Passed, slow.AimsMissed).ShouldBe((true, 1));
+        (await RunAsync(stage => stage.Check("all ran", false, "9 of 10"))).Passed.ShouldBeFalse();
+        (await RunAsync(stage => stage.Aim("within 1 s", true, "0 s"))).Passed.ShouldBeFalse("nothing was checked");
+        (await RunAsync(_ => throw new InvalidOperationException("no Redis"))).Passed.ShouldBeFalse();
     }
 
     [Fact]

@@ -87,18 +87,26 @@ internal sealed class RawHttp2 : IDisposable
             }
 
             var frame = new Frame((FrameType)head[3], head[4], BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(5)), payload);
-            switch (frame)
+            try
             {
-                case { Type: FrameType.Settings, Flags: 0 }:
-                    await SendAsync(FrameType.Settings, 1, 0, []);
-                    continue;
-                case { Type: FrameType.Settings }:
-                    continue;
-                case { Type: FrameType.Ping, Flags: 0 }:
-                    await SendAsync(FrameType.Ping, 1, 0, frame.Payload);
-                    continue;
-                default:
-                    return frame;
+                switch (frame)
+                {
+                    case { Type: FrameType.Settings, Flags: 0 }:
+                        await SendAsync(FrameType.Settings, 1, 0, []);
+                        continue;
+                    case { Type: FrameType.Settings }:
+                        continue;
+                    case { Type: FrameType.Ping, Flags: 0 }:
+                        await SendAsync(FrameType.Ping, 1, 0, frame.Payload);
+                        continue;
+                    default:
+                        return frame;
+                }
+            }
+            catch (SocketException)
+            {
+                // Cut between its frame and our answer to it: for who reads, the same end.
+                return null;
             }
         }
     }

@@ -24,7 +24,7 @@ internal static class ReportFiles
 
     public static string Figures(ScenarioResult one) => string.Create(
         CultureInfo.InvariantCulture,
-        $"{one.Acknowledged:n0} acknowledged, {one.Executed:n0} executed, {one.Lost} lost, {one.Ghosts} ghosts, {one.Duplicates} duplicates, {one.LateAcks} late{(one.RecoverySeconds is { } seconds ? $", recovered in {seconds:0.0} s" : "")}");
+        $"{one.Acknowledged:n0} acknowledged, {one.Executed:n0} executed, {one.Lost} lost, {one.Ghosts} ghosts, {one.Duplicates} duplicates, {one.LateAcks} late{(one.RecoverySeconds is { } seconds ? $", recovered in {seconds:0.0} s" : "")}{(one.AimsMissed > 0 ? $", {one.AimsMissed} aims missed" : "")}");
 
     public static string Markdown(ChaosResult result)
     {
@@ -34,14 +34,14 @@ internal static class ReportFiles
         text.AppendLine(CultureInfo.InvariantCulture, $"Made by `./slipway jobs chaos {(result.Mode switch { "full" => "", "quick" => "--quick ", var some => $"--only {some} " })}--seed {result.Seed} --report docs/chaos-report.md` on {result.StartedAt:yyyy-MM-dd HH:mm} UTC in {result.Seconds:0} s: {result.Redis}, {result.Machine}.");
         text.AppendLine("What each scenario does, and what the columns mean, is in [chaos.md](chaos.md).");
         text.AppendLine();
-        text.AppendLine(CultureInfo.InvariantCulture, $"**{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed.**");
+        text.AppendLine(CultureInfo.InvariantCulture, $"**{result.Scenarios.Count(one => one.Passed)} passed, {result.Scenarios.Count(one => !one.Passed)} failed; {result.AimsMissed} aims of speed missed.**");
         text.AppendLine();
         text.AppendLine("| # | scenario | where | result | acked | executed | dead | lost | ghosts | duplicates (bound) | late | recovery s | s |");
         text.AppendLine("|---|---|---|---|--:|--:|--:|--:|--:|---|--:|--:|--:|");
         foreach (ScenarioResult one in result.Scenarios)
         {
             string lost = one.LostAllowed > 0 ? $"{one.Lost - one.LostAllowed} (+{one.LostAllowed} in the stated window)" : $"{one.Lost}";
-            text.AppendLine(CultureInfo.InvariantCulture, $"| {one.Id} | {one.Title} | {one.Where} | {(one.Passed ? "pass" : "**FAIL**")} | {one.Acknowledged:n0} | {one.Executed:n0} | {one.Dead:n0} | {lost} | {one.Ghosts} | {one.Duplicates} ({one.DuplicateBound}) | {one.LateAcks} | {(one.RecoverySeconds is { } seconds ? seconds.ToString("0.0", CultureInfo.InvariantCulture) : "–")} | {one.Seconds:0} |");
+            text.AppendLine(CultureInfo.InvariantCulture, $"| {one.Id} | {one.Title} | {one.Where} | {(one.Passed ? one.AimsMissed > 0 ? "pass, slow" : "pass" : "**FAIL**")} | {one.Acknowledged:n0} | {one.Executed:n0} | {one.Dead:n0} | {lost} | {one.Ghosts} | {one.Duplicates} ({one.DuplicateBound}) | {one.LateAcks} | {(one.RecoverySeconds is { } seconds ? seconds.ToString("0.0", CultureInfo.InvariantCulture) : "–")} | {one.Seconds:0} |");
         }
 
         foreach (ScenarioResult one in result.Scenarios)
@@ -51,7 +51,7 @@ internal static class ReportFiles
             text.AppendLine();
             foreach (CheckResult check in one.Checks)
             {
-                text.AppendLine(CultureInfo.InvariantCulture, $"* {(check.Passed ? "✓" : "✗")} {check.What}: {OneLine(check.Detail)}");
+                text.AppendLine(CultureInfo.InvariantCulture, $"* {(check.Passed ? "✓" : check.IsAim ? "(slow)" : "✗")} {(check.IsAim ? "aim: " : "")}{check.What}: {OneLine(check.Detail)}");
             }
 
             foreach (string note in one.Notes)

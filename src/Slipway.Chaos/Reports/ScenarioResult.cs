@@ -3,7 +3,8 @@ using System.Text.Json.Serialization;
 namespace Slipway.Chaos.Reports;
 
 /// <param name="Detail">The figures it was decided by.</param>
-internal sealed record CheckResult(string What, bool Passed, string Detail);
+/// <param name="IsAim">About speed: what a machine of one's own reaches. A busy one may miss it, and nothing is wrong.</param>
+internal sealed record CheckResult(string What, bool Passed, string Detail, bool IsAim = false);
 
 /// <summary>What came out of one scenario.</summary>
 internal sealed record ScenarioResult
@@ -14,7 +15,10 @@ internal sealed record ScenarioResult
 
     public required string Where { get; init; }
 
+    /// <summary>Whatever the aims say.</summary>
     public required bool Passed { get; init; }
+
+    public int AimsMissed => Checks.Count(check => check is { IsAim: true, Passed: false });
 
     public double Seconds { get; init; }
 
@@ -69,6 +73,8 @@ internal sealed record ChaosResult
     public required double Seconds { get; init; }
 
     public bool Passed => Scenarios.All(scenario => scenario.Passed);
+
+    public int AimsMissed => Scenarios.Sum(scenario => scenario.AimsMissed);
 
     public required IReadOnlyList<ScenarioResult> Scenarios { get; init; }
 }

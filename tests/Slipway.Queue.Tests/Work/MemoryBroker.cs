@@ -141,6 +141,8 @@ internal sealed class MemoryBroker(TimeProvider time) : IQueueBroker
                 ready.Count > 0);
         });
         After("fetch");
+        // As on a connection: who gives a call up does not get its answer, whatever it did.
+        cancellationToken.ThrowIfCancellationRequested();
         return result;
     }
 

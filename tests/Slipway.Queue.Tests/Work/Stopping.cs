@@ -59,6 +59,39 @@ public sealed class Stopping : WorkTest
         ignores.SetResult();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_a_fetch_under_way_leases_goes_back_at_a_stop(bool answerIsLost)
+    {
+        WorkQueue queue = Open();
+        int started = 0;
+        queue.Handle("test", (_, _, _) =>
+        {
+            Interlocked.Increment(ref started);
+            return Task.CompletedTask;
+        });
+        await queue.StartAsync(Token);
+        await Eventually.TrueAsync(() => Broker.Fetches.Count == 1, Token);
+        TaskCompletionSource slow = Signal();
+        bool isLost = answerIsLost;
+        Broker.Before = call => call == "fetch" ? slow.Task : Task.CompletedTask;
+        Broker.After = call =>
+        {
+            if (call == "fetch" && Broker.BlockCount > 0 && Interlocked.Exchange(ref isLost, false))
+            {
+                throw new IOException("cut before the answer");
+            }
+        };
+        await queue.EnqueueManyAsync(Enumerable.Repeat(Draft(), 5), cancellationToken: Token);
+        await Eventually.TrueAsync(() => Broker.Calls.Count(call => call == "fetch") == 2, Token);
+        Task stopped = queue.StopAsync(Token);
+        slow.SetResult();
+        await AdvanceUntilAsync(() => stopped.IsCompleted, TimeSpan.FromMilliseconds(5));
+        (Broker.ReadyCount + Broker.Done.Count, Broker.BlockCount, isLost).ShouldBe((5, 0, false));
+        Broker.Done.Count.ShouldBe(started);
+    }
+
     [Fact]
     public async Task A_queue_can_be_started_again()
     {

@@ -33,6 +33,7 @@ internal sealed partial class FetchLoop
     private readonly ITimer timer;
     private readonly int slots;
     private readonly int maxPrefetch;
+    private readonly TaskCompletionSource lastAnswered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task wake = Task.CompletedTask;
     private Task? awaitedWake;
     private bool mayHaveMore = true;
@@ -57,6 +58,9 @@ internal sealed partial class FetchLoop
 
     /// <summary>When the broker last answered a fetch, by the process's clock.</summary>
     public long ProgressedAt { get; private set; }
+
+    /// <summary>Completes when the worker is stopping and no fetch for new jobs is on its way or in doubt any more.</summary>
+    public Task LastAnswered => lastAnswered.Task;
 
     /// <summary>Of a run, in milliseconds, over the last ones.</summary>
     public double Mean => mean;
@@ -91,11 +95,17 @@ internal sealed partial class FetchLoop
 
     private async Task TurnAsync(CancellationToken stopped)
     {
-        if (inDoubt && !worker.IsStopping)
+        if (inDoubt)
         {
+            // Also at a stop: what the lost answer leased is nobody's until its lease runs out, unless it is given back.
             IReadOnlyList<JobBlock> found = await worker.Broker.RecoverAsync(worker.Ledger.Known, stopped).ConfigureAwait(false);
             inDoubt = false;
             worker.Accept(found);
+        }
+
+        if (worker.IsStopping)
+        {
+            lastAnswered.TrySetResult();
         }
 
         long now = worker.Time.GetTimestamp();

@@ -137,7 +137,7 @@ internal sealed partial class Worker
         IsStopping = true;
         fetch.Raise();
         ReleaseUnstarted();
-        Task idle = Ready.WhenIdleAsync();
+        Task idle = IdleAsync();
         if (!await EndsWithinAsync(idle, grace, cutShort).ConfigureAwait(false))
         {
             CancelRuns(_ => true, CancelCause.Stop);
@@ -463,6 +463,16 @@ internal sealed partial class Worker
                 run.Cancel(cause, now);
             }
         }
+    }
+
+    /// <summary>
+    /// No job runs and none can come any more. A fetch that is on its way may have leased jobs already: given up, they would be
+    /// nobody's until their lease runs out.
+    /// </summary>
+    private async Task IdleAsync()
+    {
+        await EndsWithinAsync(fetching.LastAnswered, FarewellTime, CancellationToken.None).ConfigureAwait(false);
+        await Ready.WhenIdleAsync().ConfigureAwait(false);
     }
 
     private async Task<bool> EndsWithinAsync(Task task, TimeSpan time, CancellationToken cutShort)
