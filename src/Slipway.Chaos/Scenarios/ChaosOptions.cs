@@ -9,7 +9,7 @@ internal sealed record ChaosOptions
         slipway jobs chaos [--only F1,F6] [--quick] [--seconds N] [--json FILE] [--report FILE] [--redis-server PATH] [--seed N] [--jobs N] [--list]
 
           --only IDS           these scenarios, in this order of the matrix (also MILLION: 1,000,000 jobs through 4 workers, one killed every 5 s)
-          --quick              the quick half, with shorter faults: below 90 s
+          --quick              the quick half, with shorter faults: about 100 s
           --seconds N          length of the soak F26 (600; 10 with --quick)
           --jobs N             jobs of MILLION (1000000)
           --json FILE          results for programs; - prints them

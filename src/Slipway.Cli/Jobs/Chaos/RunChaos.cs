@@ -23,7 +23,7 @@ internal sealed class RunChaos : Verb
         : base("chaos", "Kill, stop, cut and fill everything around a queue, and account for every job")
     {
         only = Text("--only", "F1,F6", "These scenarios; MILLION: a million jobs, a worker killed every 5 s");
-        quick = Flag("--quick", "The quick half of the matrix, with shorter faults: below 90 s");
+        quick = Flag("--quick", "The quick half of the matrix, with shorter faults: about 100 s");
         list = Flag("--list", "Show the scenarios, run none");
         seconds = Number("--seconds", "N", "Length of the soak F26 (600 unless given)", 1, 86_400);
         jobs = Number("--jobs", "N", "Jobs of MILLION (1000000 unless given)", 1, 100_000_000);
