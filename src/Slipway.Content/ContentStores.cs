@@ -69,14 +69,10 @@ public sealed partial class ContentStores : IAsyncDisposable
 
     /// <summary>The spaces of an open store.</summary>
     /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
-    public SegmentStore Segments(Guid storeId) => stores.TryGetValue(storeId, out var open)
-        ? open.Segments
-        : throw new InvalidOperationException($"The content store {storeId} was not opened.");
+    public SegmentStore Segments(Guid storeId) => Open(storeId).Segments;
 
     /// <exception cref="InvalidOperationException">The store was not opened: a mistake of the caller.</exception>
-    public IContentStore Get(Guid storeId) => stores.TryGetValue(storeId, out var open)
-        ? open.Store
-        : throw new InvalidOperationException($"The content store {storeId} was not opened.");
+    public IContentStore Get(Guid storeId) => Open(storeId).Store;
 
     /// <summary>Every open store, by name.</summary>
     public IReadOnlyList<OpenedStore> Opened => [.. stores.Values.OrderBy(open => open.Name, StringComparer.Ordinal)];
@@ -108,6 +104,10 @@ public sealed partial class ContentStores : IAsyncDisposable
         meter.Dispose();
         opening.Release();
     }
+
+    private OpenStore Open(Guid storeId) => stores.TryGetValue(storeId, out var open)
+        ? open
+        : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 
     private async Task<(SegmentStore Store, StorageTier? Tier, FileLock Lock)> OpenSegmentsAsync(Guid storeId, string path, CancellationToken cancellationToken)
     {

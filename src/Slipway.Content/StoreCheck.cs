@@ -329,8 +329,6 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, StoreCheckOp
         }
     }
 
-    private static bool IsCurrent(ContentSpace space, Segment segment, PlacedRecord placed) =>
-        space.Index.TryGet(placed.Record.Key, out var entry) && entry.IsSamePlace(placed.EntryIn(segment.Number));
 
     private async Task PaceAsync(long read, long started, CancellationToken cancellationToken)
     {

@@ -13,6 +13,9 @@ internal static class CacheBench
     private const string Stream = "/google.bytestream.ByteStream/";
     private const int LargeBytes = 8 << 20;
 
+    /// <summary>All rows of the first round together. Measured: after half a minute of load the runtime compiles no more.</summary>
+    private const int WarmUpSeconds = 45;
+
     public static async Task RunAsync(string root, string folder, string? peer, HashSet<string> only, int rounds, int seconds)
     {
         var grpc = Shell.FreePort();
@@ -30,13 +33,24 @@ internal static class CacheBench
 
         try
         {
-            Console.WriteLine($"\n| call | {string.Join(" | ", subjects.Select(subject => $"{subject.Name}, server CPU | rate"))} | ratio |\n|---|{string.Concat(subjects.Select(_ => "--:|--:|"))}--:|");
-            foreach (var (name, group, unit, measure) in Rows(seconds))
+            // Round 0 warms up, all rows before the first that counts: the server compiles its hot paths again for half a minute (see the README).
+            var rows = Rows().Where(row => only.Contains(row.Group)).ToList();
+            for (var round = 0; round <= rounds; round++)
             {
-                if (only.Contains(group))
+                await Console.Error.WriteLineAsync(round == 0 ? "warming up…" : $"round {round} of {rounds}…");
+                foreach (var row in rows)
                 {
-                    await MeasureAsync(name, unit, measure, subjects, rounds);
+                    foreach (var subject in subjects)
+                    {
+                        await MeasureAsync(row, subject, round == 0 ? Math.Max(seconds, WarmUpSeconds / rows.Count) : seconds, counts: round > 0);
+                    }
                 }
+            }
+
+            Console.WriteLine($"\n| call | {string.Join(" | ", subjects.Select(subject => $"{subject.Name}, server CPU | rate"))} | ratio |\n|---|{string.Concat(subjects.Select(_ => "--:|--:|"))}--:|");
+            foreach (var row in rows)
+            {
+                Console.WriteLine(Line(row, subjects));
             }
         }
         finally
@@ -48,54 +62,57 @@ internal static class CacheBench
         }
     }
 
-    private static IEnumerable<(string Name, string Group, string Unit, Func<Subject, Task<long>> Measure)> Rows(int seconds)
+    private static IEnumerable<Row> Rows()
     {
-        yield return ("ByteStream.Write, 1 kB", "write", "µs", subject => SmallAsync(subject, Stream + "Write", () => Upload(subject, subject.NextBlob()), 16, seconds));
-        yield return ("the same, here already", "write", "µs", subject => SmallAsync(subject, Stream + "Write", () => Upload(subject, subject.OldBlob()), 16, seconds));
-        yield return ("ByteStream.Read, 1 kB", "read", "µs", subject => SmallAsync(subject, Stream + "Read", () => Download(subject, subject.OldBlob()), 16, seconds));
-        yield return ("ByteStream.Write, 1 kB, 100 streams", "streams", "µs", subject => SmallAsync(subject, Stream + "Write", () => Upload(subject, subject.NextBlob()), 50, seconds));
-        yield return ("UpdateActionResult, 5 outputs", "action", "µs", subject => ActionAsync(subject, update: true, seconds));
-        yield return ("GetActionResult, hit, 5 outputs", "action", "µs", subject => ActionAsync(subject, update: false, seconds));
-        yield return ("BatchUpdateBlobs, 100 of 1 kB", "batch", "µs/blob", subject => BatchUpdateAsync(subject, seconds));
-        yield return ("BatchReadBlobs, 100 of 1 kB", "batch", "µs/blob", subject => BatchReadAsync(subject, seconds));
-        yield return ("FindMissingBlobs, 1,000", "missing", "µs/digest", subject => FindMissingAsync(subject, seconds));
-        yield return ("ByteStream.Write, 8 MiB", "large", "ns/B", subject => LargeAsync(subject, write: true, seconds));
-        yield return ("ByteStream.Read, 8 MiB", "large", "ns/B", subject => LargeAsync(subject, write: false, seconds));
+        yield return new("ByteStream.Write, 1 kB", "write", "µs", (subject, seconds) => SmallAsync(subject, Stream + "Write", () => Upload(subject, subject.NextBlob()), 16, seconds));
+        yield return new("the same, here already", "write", "µs", (subject, seconds) => SmallAsync(subject, Stream + "Write", () => Upload(subject, subject.OldBlob()), 16, seconds));
+        yield return new("ByteStream.Read, 1 kB", "read", "µs", (subject, seconds) => SmallAsync(subject, Stream + "Read", () => Download(subject, subject.OldBlob()), 16, seconds));
+        yield return new("ByteStream.Write, 1 kB, 100 streams", "streams", "µs", (subject, seconds) => SmallAsync(subject, Stream + "Write", () => Upload(subject, subject.NextBlob()), 100, seconds));
+        yield return new("UpdateActionResult, 5 outputs", "action", "µs", (subject, seconds) => ActionAsync(subject, update: true, seconds));
+        yield return new("GetActionResult, hit, 5 outputs", "action", "µs", (subject, seconds) => ActionAsync(subject, update: false, seconds));
+        yield return new("BatchUpdateBlobs, 100 of 1 kB", "batch", "µs/blob", BatchUpdateAsync);
+        yield return new("BatchReadBlobs, 100 of 1 kB", "batch", "µs/blob", BatchReadAsync);
+        yield return new("FindMissingBlobs, 1,000", "missing", "µs/digest", FindMissingAsync);
+        yield return new("ByteStream.Write, 8 MiB", "large", "ns/B", (subject, seconds) => LargeAsync(subject, write: true, seconds));
+        yield return new("ByteStream.Read, 8 MiB", "large", "ns/B", (subject, seconds) => LargeAsync(subject, write: false, seconds));
     }
 
-    private static async Task MeasureAsync(string name, string unit, Func<Subject, Task<long>> measure, List<Subject> subjects, int rounds)
+    private static async Task MeasureAsync(Row row, Subject subject, int seconds, bool counts)
     {
-        var cpus = subjects.ToDictionary(subject => subject.Name, _ => new List<double>());
-        var rates = subjects.ToDictionary(subject => subject.Name, _ => new List<double>());
-        // Round 0 warms up. In turns, so that other work on the machine hits all of them.
-        for (var round = 0; round <= rounds; round++)
+        var before = Cpu.Of(subject.Pid);
+        var clock = Stopwatch.GetTimestamp();
+        var items = await row.Measure(subject, seconds);
+        var time = Stopwatch.GetElapsedTime(clock);
+        if (counts)
         {
-            foreach (var subject in subjects)
-            {
-                var before = Cpu.Of(subject.Pid);
-                var clock = Stopwatch.GetTimestamp();
-                var items = await measure(subject);
-                var time = Stopwatch.GetElapsedTime(clock);
-                if (round > 0)
-                {
-                    cpus[subject.Name].Add((Cpu.Of(subject.Pid) - before) / items * (unit == "ns/B" ? 1e9 : 1e6));
-                    rates[subject.Name].Add(items / time.TotalSeconds);
-                }
-            }
+            row.Of(subject).Add(new((Cpu.Of(subject.Pid) - before) / items * (row.IsBytes ? 1e9 : 1e6), items / time.TotalSeconds));
         }
-
-        var medians = subjects.Select(subject => Median(cpus[subject.Name])).ToArray();
-        Console.WriteLine($"| {name} | " + string.Join(" | ", subjects.Select((subject, at) => string.Create(CultureInfo.InvariantCulture,
-            $"{medians[at]:0.0#} {unit} ({cpus[subject.Name].Min():0.0#}–{cpus[subject.Name].Max():0.0#}) | {(unit == "ns/B" ? Median(rates[subject.Name]) / 1e6 : Median(rates[subject.Name])):N0}{(unit == "ns/B" ? " MB/s" : "/s")}")))
-            + $" | {(medians.Length > 1 ? (medians[1] / medians[0]).ToString("0.0", CultureInfo.InvariantCulture) + " ×" : "")} |");
     }
 
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+    private static string Line(Row row, List<Subject> subjects)
+    {
+        var medians = subjects.Select(subject => Median(row.Of(subject).Select(one => one.Cpu))).ToArray();
+        var columns = subjects.Select((subject, at) =>
+        {
+            var cpus = row.Of(subject).Select(one => one.Cpu).ToArray();
+            var rate = Median(row.Of(subject).Select(one => one.Rate));
+            return string.Create(CultureInfo.InvariantCulture,
+                $"{medians[at]:0.0#} {row.Unit} ({cpus.Min():0.0#}–{cpus.Max():0.0#}) | {(row.IsBytes ? rate / 1e6 : rate):N0}{(row.IsBytes ? " MB/s" : "/s")}");
+        });
+        return $"| {row.Name} | {string.Join(" | ", columns)} | {(medians.Length > 1 ? (medians[1] / medians[0]).ToString("0.0", CultureInfo.InvariantCulture) + " ×" : "")} |";
+    }
+
+    private static double Median(IEnumerable<double> values)
+    {
+        var sorted = values.Order().ToArray();
+        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
+    }
 
     private static async Task<long> SmallAsync(Subject subject, string path, Func<byte[]?> next, int inFlight, int seconds, bool all = false)
     {
         using var stop = new CancellationTokenSource(all ? TimeSpan.FromMinutes(2) : TimeSpan.FromSeconds(seconds));
-        var loads = Enumerable.Range(0, 2).Select(_ => new LoadConnection(subject.Port, path, subject.Token, next, inFlight / 2)).ToList();
+        var loads = Enumerable.Range(0, 2).Select(_ => new LoadConnection(
+            subject.Port, path, subject.Token is { } token ? ("authorization", "Bearer " + token) : null, () => next() is { } frame ? [frame] : null, inFlight / 2)).ToList();
         await Task.WhenAll(loads.Select(load => Task.Run(() => load.RunAsync(stop.Token))));
         var done = loads.Sum(load => load.Done);
         if (loads.Sum(load => load.Answered) < done)
@@ -250,6 +267,18 @@ internal static class CacheBench
 
         return bytes;
     }
+
+    /// <summary>One line of the table: a call, how it is measured for a while (the items it did), and what came out.</summary>
+    private sealed record Row(string Name, string Group, string Unit, Func<Subject, int, Task<long>> Measure)
+    {
+        private readonly Dictionary<string, List<Result>> results = [];
+
+        public bool IsBytes => Unit == "ns/B";
+
+        public List<Result> Of(Subject subject) => results.TryGetValue(subject.Name, out var list) ? list : results[subject.Name] = [];
+    }
+
+    private readonly record struct Result(double Cpu, double Rate);
 
     /// <summary>A server under load, and what was put into it.</summary>
     private sealed record Subject(string Name, int Port, string? Token, string Instance, int Pid)

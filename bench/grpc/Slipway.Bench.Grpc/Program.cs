@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Slipway.Bench;
 using Slipway.Bench.Grpc;
 
 if (args is ["serve"])
@@ -73,7 +74,10 @@ return 0;
 async Task<(double Cpu, double Rate, double Kernel)> LoadAsync(string path, byte[][] messages, string? timeout, int forSeconds)
 {
     using var stop = new CancellationTokenSource(TimeSpan.FromSeconds(forSeconds));
-    var loads = Enumerable.Range(0, connections).Select(_ => new LoadConnection(port, path, messages, inFlight / connections, timeout)).ToList();
+    // An empty last frame, as clients of gRPC Java send it.
+    byte[][] call = [.. messages, []];
+    var header = timeout is null ? default((string, string)?) : ("grpc-timeout", timeout);
+    var loads = Enumerable.Range(0, connections).Select(_ => new LoadConnection(port, path, header, () => call, inFlight / connections)).ToList();
     var clock = Stopwatch.GetTimestamp();
     var (userBefore, kernelBefore) = Cpu();
     await Task.WhenAll(loads.Select(load => Task.Run(() => load.RunAsync(stop.Token))));

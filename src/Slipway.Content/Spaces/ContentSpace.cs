@@ -249,8 +249,7 @@ public sealed class ContentSpace
             return PutWithRoomAsync(key, stored, codec, length, durability, cancellationToken);
         }
 
-        var record = new Record(RecordKind.Blob, key, codec, stored.Length, length, Now, Crc32C.Of(stored.Span));
-        var written = writer.AppendAsync(record, stored);
+        var written = AppendAsync(key, stored, codec, length);
         return durability == Durability.Written ? written : SyncedAsync(written, cancellationToken);
     }
 
@@ -276,9 +275,7 @@ public sealed class ContentSpace
             return false;
         }
 
-        Release(removed);
-        NoteLoss();
-        writer.AppendRemoval(key);
+        Removed(key, removed);
         return true;
     }
 
@@ -291,9 +288,7 @@ public sealed class ContentSpace
             return false;
         }
 
-        Release(removed);
-        NoteLoss();
-        writer.AppendRemoval(key);
+        Removed(key, removed);
         return true;
     }
 
@@ -314,9 +309,7 @@ public sealed class ContentSpace
             {
                 foreach (var placed in segment.Records())
                 {
-                    if (placed.Record.What != RecordKind.Removed
-                        && index.TryGet(placed.Record.Key, out var entry)
-                        && entry.IsSamePlace(placed.EntryIn(segment.Number)))
+                    if (placed.Record.What != RecordKind.Removed && IsCurrent(placed, segment, out var entry))
                     {
                         yield return new StoredBlob(
                             new BlobInfo(placed.Record.Key, entry), entry.IsLarge ? placed.Large.StoredLength : entry.StoredLength);
@@ -329,6 +322,10 @@ public sealed class ContentSpace
             }
         }
     }
+
+    /// <summary>Whether the index still points at this record: it is the blob, not what an earlier put or copy has left.</summary>
+    internal bool IsCurrent(in PlacedRecord placed, Segment segment, out IndexEntry entry) =>
+        index.TryGet(placed.Record.Key, out entry) && entry.IsSamePlace(placed.EntryIn(segment.Number));
 
     internal bool HasRoomFor(long bytes) => !IsOverQuotaWith(bytes) && store.HasRoomFor(bytes);
 
@@ -579,6 +576,13 @@ public sealed class ContentSpace
         index.Dispose();
     }
 
+    private void Removed(in BlobKey key, in IndexEntry entry)
+    {
+        Release(entry);
+        NoteLoss();
+        writer.AppendRemoval(key);
+    }
+
     // The caller has pinned the segment for us.
     private async ValueTask<bool> ReadFromAfarAsync(Segment segment, BlobInfo info, Memory<byte> destination, CancellationToken cancellationToken)
     {
@@ -615,90 +619,17 @@ public sealed class ContentSpace
     private async ValueTask PutWithRoomAsync(BlobKey key, ReadOnlyMemory<byte> stored, BlobCodec codec, int length, Durability durability, CancellationToken cancellationToken)
     {
         await MakeRoomAsync(Record.SizeOf(stored.Length), cancellationToken);
-        var record = new Record(RecordKind.Blob, key, codec, stored.Length, length, Now, Crc32C.Of(stored.Span));
-        await writer.AppendAsync(record, stored);
-        if (durability == Durability.Synced)
-        {
-            await sync.UntilNowAsync(cancellationToken);
-        }
+        var written = AppendAsync(key, stored, codec, length);
+        await (durability == Durability.Written ? written : SyncedAsync(written, cancellationToken));
     }
+
+    private ValueTask AppendAsync(in BlobKey key, ReadOnlyMemory<byte> stored, BlobCodec codec, int length) =>
+        writer.AppendAsync(new Record(RecordKind.Blob, key, codec, stored.Length, length, Now, Crc32C.Of(stored.Span)), stored);
 
     private async ValueTask SyncedAsync(ValueTask written, CancellationToken cancellationToken)
     {
         await written;
         await sync.UntilNowAsync(cancellationToken);
-    }
-
-    /// <summary>A small blob inside its segment, which can't be deleted meanwhile.</summary>
-    private sealed class SmallReader(Segment segment, long offset, int length) : IContentReader
-    {
-        private bool disposed;
-
-        public long Length => length;
-
-        public FileRange? File => segment.File().RangeAt(offset);
-
-        public ValueTask<int> ReadAsync(Memory<byte> buffer, long at, CancellationToken cancellationToken)
-        {
-            var wanted = (int)Math.Min(buffer.Length, length - at);
-            try
-            {
-                return wanted > 0 && !segment.File().IsLocal ? ReadFromAfarAsync(buffer[..wanted], offset + at, cancellationToken) : ValueTask.FromResult(wanted <= 0 ? 0 : segment.File().Read(buffer.Span[..wanted], offset + at));
-            }
-            catch (IOException exception)
-            {
-                throw DiskFailure.Translate(exception, "The blob can't be read");
-            }
-        }
-
-        private async ValueTask<int> ReadFromAfarAsync(Memory<byte> buffer, long at, CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await segment.File().ReadAsync(buffer, at, cancellationToken);
-            }
-            catch (IOException exception)
-            {
-                throw DiskFailure.Translate(exception, "The blob can't be read");
-            }
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            if (!disposed)
-            {
-                disposed = true;
-                segment.Unpin();
-            }
-
-            return ValueTask.CompletedTask;
-        }
-    }
-
-    /// <summary>An open file. Reads at offsets share no position, so any number may run at once.</summary>
-    private sealed class LargeReader(IVolumeFile file) : IContentReader
-    {
-        public long Length { get; } = file.Length;
-
-        public FileRange? File => file.RangeAt(0);
-
-        public async ValueTask<int> ReadAsync(Memory<byte> buffer, long offset, CancellationToken cancellationToken)
-        {
-            try
-            {
-                return await file.ReadAsync(buffer, offset, cancellationToken);
-            }
-            catch (IOException exception)
-            {
-                throw DiskFailure.Translate(exception, "The blob can't be read");
-            }
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            file.Dispose();
-            return ValueTask.CompletedTask;
-        }
     }
 }
 

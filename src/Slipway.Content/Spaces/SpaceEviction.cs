@@ -136,30 +136,24 @@ internal sealed class SpaceEviction(ContentSpace space)
     {
         var guaranteed = space.Now - (long)space.MinimumAge.TotalSeconds;
         var age = space.Now - segment.MadeAt.ToUnixTimeSeconds();
-        var wanted = Math.Min(guaranteed, space.Now - (age / KeptPart));
-        var kept = BytesUsedSince(segment, wanted);
-        if (kept > segment.Length * MostCopied)
+        var recent = new SegmentUse(Math.Min(guaranteed, space.Now - (age / KeptPart)));
+        var promised = new SegmentUse(guaranteed);
+        foreach (var placed in segment.Records())
         {
-            wanted = guaranteed;
-            kept = BytesUsedSince(segment, wanted);
+            if (placed.Record.What != RecordKind.Removed && space.IsCurrent(placed, segment, out var entry))
+            {
+                recent.Add(placed.Record, entry);
+                promised.Add(placed.Record, entry);
+            }
         }
 
+        var use = recent.Bytes > segment.Length * MostCopied ? promised : recent;
         // Nothing to gain: copying all of it would only move it, and with a full disk not even that.
-        if (kept < (segment.Length - Segment.HeaderSize) * 0.9 || HasUnusedLarge(segment, wanted))
+        if (use.Bytes < (segment.Length - Segment.HeaderSize) * 0.9 || use.HasUnusedLarge)
         {
-            await RewriteAsync(segment, wanted, cancellationToken);
+            await RewriteAsync(segment, use.Since, cancellationToken);
         }
     }
-
-    private long BytesUsedSince(Segment segment, long since) => segment.Records()
-        .Where(placed => placed.Record.What != RecordKind.Removed && IsCurrent(placed, segment, out var entry) && entry.LastUsed >= since)
-        .Sum(placed => (long)placed.Record.Size);
-
-    private bool HasUnusedLarge(Segment segment, long since) => segment.Records()
-        .Any(placed => placed.Record.What == RecordKind.Large && IsCurrent(placed, segment, out var entry) && entry.LastUsed < since);
-
-    private bool IsCurrent(in PlacedRecord placed, Segment segment, out IndexEntry entry) =>
-        space.Index.TryGet(placed.Record.Key, out entry) && entry.IsSamePlace(placed.EntryIn(segment.Number));
 
     /// <summary>Copies what was used since then (null: all that is alive) to the end of the log, forgets the rest, and drops the segment.</summary>
     private async Task RewriteAsync(Segment segment, long? usedSince, CancellationToken cancellationToken)
@@ -183,7 +177,7 @@ internal sealed class SpaceEviction(ContentSpace space)
                         await space.Writer.AppendAsync(placed.Record, default);
                     }
                 }
-                else if (IsCurrent(placed, segment, out var entry))
+                else if (space.IsCurrent(placed, segment, out var entry))
                 {
                     if (usedSince is { } since && space.Index.RemoveUnused(placed.Record.Key, entry, since, out var removed))
                     {
@@ -226,6 +220,30 @@ internal sealed class SpaceEviction(ContentSpace space)
         finally
         {
             ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>What of a segment was used since a moment (seconds since 1970).</summary>
+    private struct SegmentUse(long since)
+    {
+        public readonly long Since => since;
+
+        /// <summary>Bytes of the records that would be copied.</summary>
+        public long Bytes { get; private set; }
+
+        /// <summary>A file of its own would be given back, however little its record takes.</summary>
+        public bool HasUnusedLarge { get; private set; }
+
+        public void Add(in Record record, in IndexEntry entry)
+        {
+            if (entry.LastUsed >= since)
+            {
+                Bytes += record.Size;
+            }
+            else if (record.What == RecordKind.Large)
+            {
+                HasUnusedLarge = true;
+            }
         }
     }
 }

@@ -61,12 +61,7 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
         var append = new Append();
         append.Set(record, payload, large, replaces);
         var task = append.Task;
-        queue.Enqueue(append);
-        if (Interlocked.CompareExchange(ref busy, 1, 0) == 0)
-        {
-            Leave();
-        }
-
+        Enqueue(append);
         return task;
     }
 
@@ -75,11 +70,7 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
     {
         var append = new Append();
         append.Set(new Record(RecordKind.Removed, key, BlobCodec.Raw, 0, 0, space.Now, Crc32C.Of([])), default, default, null);
-        queue.Enqueue(append);
-        if (Interlocked.CompareExchange(ref busy, 1, 0) == 0)
-        {
-            Leave();
-        }
+        Enqueue(append);
     }
 
     /// <summary>Closes the open segment, so that it can be shipped or rewritten, and waits for its footer. Nothing happens when there is nothing in it.</summary>
@@ -113,6 +104,16 @@ internal sealed class SpaceWriter(ContentSpace space, SpaceSync sync)
 
     /// <summary>Refuses everything from now on.</summary>
     public void Stop() => stopped = true;
+
+    // Whoever writes takes it along; if nobody does, it is written here.
+    private void Enqueue(Append append)
+    {
+        queue.Enqueue(append);
+        if (Interlocked.CompareExchange(ref busy, 1, 0) == 0)
+        {
+            Leave();
+        }
+    }
 
     // Gives the writer up, then looks once more: what was queued in between must not be left lying.
     private void Leave()

@@ -4,19 +4,21 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 
-namespace Slipway.Bench.BuildCache;
+namespace Slipway.Bench;
 
 /// <summary>
 /// One HTTP/2 connection that keeps a number of small calls in flight. It writes frames itself and looks only at what it must, so that on two
 /// cores most of the time is the server's. It does not mind flow control: what is in flight has to fit into 64 KiB.
 /// </summary>
-internal sealed class LoadConnection(int port, string path, string? token, Func<byte[]?> nextMessage, int inFlight)
+/// <param name="header">One more header, such as authorization.</param>
+/// <param name="nextCall">The DATA frames of the next call, the last of which ends it; null: no more calls.</param>
+internal sealed class LoadConnection(int port, string path, (string Name, string Value)? header, Func<byte[][]?> nextCall, int inFlight)
 {
     private const int Window = 1 << 30;
 
     private readonly Socket socket = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
     private readonly ArrayBufferWriter<byte> output = new();
-    private readonly byte[] headers = Headers(path, token);
+    private readonly byte[] headers = Headers(path, header);
     private readonly HashSet<int> answered = [];
     private int nextStream = 1;
     private int running;
@@ -27,6 +29,9 @@ internal sealed class LoadConnection(int port, string path, string? token, Func<
 
     /// <summary>Calls that ended with a message. The others failed, or were misses.</summary>
     public long Answered { get; private set; }
+
+    /// <summary>Bytes of the answers, with the prefixes of their messages.</summary>
+    public long Bytes { get; private set; }
 
     /// <summary>Until told to stop, or until there is no next message.</summary>
     public async Task RunAsync(CancellationToken stop)
@@ -81,6 +86,7 @@ internal sealed class LoadConnection(int port, string path, string? token, Func<
             switch (type)
             {
                 case 0:
+                    Bytes += length;
                     unacknowledged += length;
                     if (length >= 5)
                     {
@@ -125,7 +131,7 @@ internal sealed class LoadConnection(int port, string path, string? token, Func<
 
     private void Call()
     {
-        if (nextMessage() is not { } message)
+        if (nextCall() is not { } frames)
         {
             return;
         }
@@ -134,7 +140,10 @@ internal sealed class LoadConnection(int port, string path, string? token, Func<
         var stream = nextStream;
         nextStream += 2;
         Frame(1, 4, stream, headers);
-        Frame(0, 1, stream, message);
+        for (var at = 0; at < frames.Length; at++)
+        {
+            Frame(0, (byte)(at == frames.Length - 1 ? 1 : 0), stream, frames[at]);
+        }
     }
 
     private void Frame(byte type, byte flags, int stream, ReadOnlySpan<byte> payload)
@@ -158,7 +167,7 @@ internal sealed class LoadConnection(int port, string path, string? token, Func<
     }
 
     // Literals without indexing and without Huffman: longer than a real client's, and no state to keep.
-    private static byte[] Headers(string path, string? token)
+    private static byte[] Headers(string path, (string Name, string Value)? header)
     {
         var block = new ArrayBufferWriter<byte>();
         block.Write<byte>([0x83, 0x86]);
@@ -166,9 +175,9 @@ internal sealed class LoadConnection(int port, string path, string? token, Func<
         Literal(":authority", "localhost");
         Literal("content-type", "application/grpc");
         Literal("te", "trailers");
-        if (token is not null)
+        if (header is { } more)
         {
-            Literal("authorization", $"Bearer {token}");
+            Literal(more.Name, more.Value);
         }
 
         return block.WrittenSpan.ToArray();
