@@ -105,7 +105,7 @@ public sealed partial class ContentStores : IAsyncDisposable
         opening.Release();
     }
 
-    private OpenStore Open(Guid storeId) => stores.TryGetValue(storeId, out var open)
+    private OpenedStore Open(Guid storeId) => stores.TryGetValue(storeId, out var open)
         ? open
         : throw new InvalidOperationException($"The content store {storeId} was not opened.");
 

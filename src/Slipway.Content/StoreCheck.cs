@@ -150,7 +150,7 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, StoreCheckOp
             }
 
             bytes += end - at;
-            foreach (var placed in rotten.Where(placed => IsCurrent(space, segment, placed)))
+            foreach (var placed in rotten.Where(placed => space.IsCurrent(placed, segment, out _)))
             {
                 found++;
                 Rotten(space, placed, segment, "its bytes do not have the checksum they were written with");
@@ -182,7 +182,7 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, StoreCheckOp
         foreach (var placed in SegmentFooter.Read(segment.File(), segment.Length).Where(placed => placed.Offset >= from))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (placed.Record.What == RecordKind.Removed || !IsCurrent(space, segment, placed))
+            if (placed.Record.What == RecordKind.Removed || !space.IsCurrent(placed, segment, out _))
             {
                 continue;
             }
@@ -210,7 +210,7 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, StoreCheckOp
         long found = 0;
         foreach (var placed in records)
         {
-            if (placed.Record.What == RecordKind.Removed || !IsCurrent(space, segment, placed))
+            if (placed.Record.What == RecordKind.Removed || !space.IsCurrent(placed, segment, out _))
             {
                 continue;
             }
@@ -229,7 +229,7 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, StoreCheckOp
         {
             blobs++;
         }
-        else if (IsCurrent(space, segment, placed))
+        else if (space.IsCurrent(placed, segment, out _))
         {
             Rotten(space, placed, segment, $"{LargeFile.NameOf(placed.Large.Number)} {fault}");
         }
@@ -328,7 +328,6 @@ internal sealed class StoreCheck(IVolume volume, TimeProvider time, StoreCheckOp
             findings.Add(what);
         }
     }
-
 
     private async Task PaceAsync(long read, long started, CancellationToken cancellationToken)
     {
