@@ -51,6 +51,8 @@ public sealed class StoreOperationsTests : IAsyncLifetime
         scrub.Blobs.ShouldBe(1);
         scrub.BytesRead.ShouldBeGreaterThan(length + 50_000);
 
+        // Asked without reading it first: to read is to find out too.
+        (await GetAsync(digest + "/stat")).Status.ShouldBe(HttpStatusCode.NotFound);
         (await GetAsync(digest)).Status.ShouldBe(HttpStatusCode.NotFound);
         (await operators.GetStoreStatsAsync(Store, 10, CancellationToken)).Quarantine.Files.ShouldBe(quarantined);
         await PutAsync(digest, bytes);

@@ -31,11 +31,15 @@ public sealed class StoreScrubsTests : IAsyncLifetime
         }
 
         store = stores.Find("one")!;
-        for (var blob = 0; blob < 3; blob++)
+        foreach (var one in stores.Opened)
         {
-            var bytes = new byte[100_000];
-            Random.Shared.NextBytes(bytes);
-            await store.Segments.Space(storeId).PutAsync(new BlobKey(BlobKind.Sha256, Digest.Of(bytes)), bytes, BlobCodec.Raw, bytes.Length, Durability.Written, CancellationToken);
+            for (var blob = 0; blob < 3; blob++)
+            {
+                var bytes = new byte[100_000];
+                Random.Shared.NextBytes(bytes);
+                await one.Segments.Space(one.Id).PutAsync(
+                    new BlobKey(BlobKind.Sha256, Digest.Of(bytes)), bytes, BlobCodec.Raw, bytes.Length, Durability.Written, CancellationToken);
+            }
         }
     }
 
@@ -108,6 +112,7 @@ public sealed class StoreScrubsTests : IAsyncLifetime
         var begun = first.Show(store).Scrub.StartedAt;
         await first.StopAsync(CancellationToken);
         ScrubNote.Read(store).Scrub.State.ShouldBe(ScrubState.Running);
+        time.Advance(TimeSpan.FromMinutes(1));
 
         var second = New(bytesPerSecond: 1L << 30);
         second.Look();
