@@ -36,7 +36,8 @@ internal sealed class BuildCacheRow
 
     public EventTarget Target => new("build_cache", ShownId, FullName);
 
+    /// <summary>What holds at <paramref name="stage"/>: an org that was moved back keeps what it has set, and loses its effect until it returns.</summary>
     public BuildCacheSettings ToSettings(OrgStage stage) => new(
         Id, OrgId, Org, Name, QuotaBytes, RetentionDays is { } days ? TimeSpan.FromDays(days) : null, MaxBlobBytes, ValidateActions,
-        AnonymousRead, AssetHosts, stage, Version);
+        AnonymousRead && stage >= CacheRules.Sharing, stage >= CacheRules.Sharing ? AssetHosts : [], stage, Version);
 }

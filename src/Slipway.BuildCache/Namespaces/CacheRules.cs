@@ -10,6 +10,9 @@ internal static partial class CacheRules
     /// <summary>One segment of the store: a cache below it could never keep anything.</summary>
     private const long LeastQuota = 64L << 20;
 
+    /// <summary>From here on a cache may be open to the world: read by anybody, filled from other hosts.</summary>
+    public const OrgStage Sharing = OrgStage.Beta;
+
     private const long LeastMaxBlob = 1L << 20;
     private const int LongestRetention = 3650;
 
@@ -56,12 +59,12 @@ internal static partial class CacheRules
 
         if (anonymousRead)
         {
-            stage.Require(OrgStage.Beta, org, "Caches that anybody may read");
+            stage.Require(Sharing, org, "Caches that anybody may read");
         }
 
         if (assetHosts is { Count: > 0 })
         {
-            stage.Require(OrgStage.Beta, org, "Remote assets");
+            stage.Require(Sharing, org, "Remote assets");
         }
     }
 

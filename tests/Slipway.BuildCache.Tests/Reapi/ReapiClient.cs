@@ -52,6 +52,8 @@ internal sealed class ReapiClient : IDisposable
     public static async Task<ReapiClient> NewAsync(BuildCacheServer server, string settings = "") =>
         new(server, $"{AccessWorld.Org}/{await server.CacheAsync(settings: settings)}", server.Owner);
 
+    public static ReapiClient Of(BuildCacheServer server, string instance, string? token) => new(server, instance, token);
+
     /// <summary>The same cache, by somebody else.</summary>
     public ReapiClient With(string? token) => new(server, Instance, token);
 

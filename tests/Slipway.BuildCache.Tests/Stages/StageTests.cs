@@ -1,4 +1,7 @@
 using Shouldly;
+using Slipway.BuildCache.Tests.Reapi;
+using Slipway.BuildCache.Wire.Protos;
+using Slipway.Grpc;
 using Slipway.Testing;
 using Xunit;
 
@@ -46,6 +49,36 @@ public sealed class StageTests(BuildCacheServer server) : IClassFixture<BuildCac
         var org = await server.OrgAsync("invisible");
         await server.Client.JsonAsync("POST", $"/v1/orgs/{org}/build-caches", server.Owner, """{"name":"builds"}""", CancellationToken);
         (await server.Client.JsonAsync("GET", $"/v1/orgs/{org}/build-caches/builds", server.Owner, null, CancellationToken)).Text("stage").ShouldBe("invisible");
+    }
+
+    [Fact]
+    public async Task What_a_stage_opened_has_no_effect_while_the_org_is_moved_back()
+    {
+        var org = await server.OrgAsync("beta");
+        await server.Client.JsonAsync("POST", $"/v1/orgs/{org}/build-caches", server.Owner, """{"name":"builds","anonymousRead":true,"assetHosts":["127.0.0.1"]}""", CancellationToken);
+        (await SeenAsync()).ShouldBe((200, GrpcStatus.Unavailable));
+        foreach (var stage in (string[])["visible", "invisible"])
+        {
+            await MoveAsync(stage);
+            (await SeenAsync()).ShouldBe((401, GrpcStatus.NotFound), stage);
+        }
+
+        // What was set is still set, and holds again.
+        (await server.Client.JsonAsync("GET", $"/v1/orgs/{org}/build-caches/builds", server.Owner, null, CancellationToken))["anonymousRead"]!.GetValue<bool>().ShouldBeTrue();
+        await MoveAsync("paid");
+        (await SeenAsync()).ShouldBe((200, GrpcStatus.Unavailable));
+
+        Task MoveAsync(string stage) => server.Client.JsonAsync("PUT", $"/v1/orgs/{org}/build-stage", server.World.SuperuserToken, $$"""{"stage":"{{stage}}"}""", CancellationToken);
+
+        async Task<(int Anonymous, GrpcStatus Asset)> SeenAsync()
+        {
+            using var answer = await server.Client.CallAsync("GET", $"/cache/{org}/builds/cas/{ReapiClient.Sha256Of([]).Hash}", null, null, CancellationToken);
+            using var client = ReapiClient.Of(server, $"{org}/builds", server.Owner);
+            // Never downloaded, as this machine is not public; but only where hosts are named it gets so far.
+            var fetched = await client.CallAsync<FetchBlobResponse>(
+                "/build.bazel.remote.asset.v1.Fetch/FetchBlob", new FetchBlobRequest { InstanceName = client.Instance, Uris = { "http://127.0.0.1:1/file" } });
+            return ((int)answer.StatusCode, (GrpcStatus)fetched.Status.Code);
+        }
     }
 
     [Fact]
