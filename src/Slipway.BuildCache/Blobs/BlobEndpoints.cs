@@ -31,7 +31,7 @@ internal sealed class BlobEndpoints(BuildCacheDirectory caches, BazelHttp transf
     private Task GetAsync(string org, string cache, string digest, HttpContext http)
     {
         var access = caches.Find(http.GetCaller(), $"{org}/{cache}", BuildCacheRights.Read);
-        return transfers.TransferAsync(http, access, Find(access, digest).Key);
+        return TransferAsync(http, access, Find(access, digest).Key);
     }
 
     private Task PutAsync(string org, string cache, string digest, HttpContext http)
@@ -49,7 +49,19 @@ internal sealed class BlobEndpoints(BuildCacheDirectory caches, BazelHttp transf
             size.MaxRequestBodySize = null;
         }
 
-        return transfers.TransferAsync(http, access, key.Key);
+        return TransferAsync(http, access, key.Key);
+    }
+
+    private async Task TransferAsync(HttpContext http, BuildCacheAccess access, BlobKey key)
+    {
+        try
+        {
+            await transfers.TransferAsync(http, access, key);
+        }
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
+        {
+            throw HttpBodies.Ended();
+        }
     }
 
     private IResult Stat(string org, string cache, string digest, HttpContext http)

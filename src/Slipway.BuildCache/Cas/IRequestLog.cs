@@ -66,6 +66,9 @@ internal readonly struct RequestRecord
     /// <summary>The value of the RequestMetadata header as it came, or null; read it with <see cref="RequestMetadata.Parse"/> off the hot path.</summary>
     public string? Metadata { get; init; }
 
+    /// <summary>The tool that calls, when its protocol has no such header and the route says which it is.</summary>
+    public string? Tool { get; init; }
+
     /// <summary>The action (its entry's key in the cache is not told here) or the blob. Default for calls about many.</summary>
     public BlobDigest Subject { get; init; }
 

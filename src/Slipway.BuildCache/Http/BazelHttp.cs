@@ -83,7 +83,7 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
             await HttpText.MissAsync(http);
         }
 
-        Note(access, reason == MissReason.None ? RequestKind.BlobRead : RequestKind.BlobMiss, new BlobDigest(key, isHere ? info.Length : UnknownSize),
+        Note(http, access, reason == MissReason.None ? RequestKind.BlobRead : RequestKind.BlobMiss, new BlobDigest(key, isHere ? info.Length : UnknownSize),
             HttpMethods.IsHead(http.Request.Method) || reason != MissReason.None ? 0 : info.Length, started, reason);
     }
 
@@ -91,7 +91,7 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
     {
         var started = time.GetTimestamp();
         var isDuplicate = access.Space.Touch(digest.Key, digest.Size);
-        var fault = digest.Size <= ContentSpace.MaxSmall ? await PutSmallAsync(http, access.Space, digest)
+        var fault = digest.Size <= ContentSpace.MaxSmall ? await PutSmallAsync(http, access, digest)
             : isDuplicate ? await ReadDuplicateAsync(http, access, digest)
             : await PutLargeAsync(http, access, digest);
         if (fault is not null)
@@ -99,17 +99,17 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
             throw new ApiException(400, ProblemCodes.InvalidRequest, fault);
         }
 
-        Note(access, isDuplicate ? RequestKind.BlobDuplicate : RequestKind.BlobWrite, digest, digest.Size, started);
+        Note(http, access, isDuplicate ? RequestKind.BlobDuplicate : RequestKind.BlobWrite, digest, digest.Size, started);
     }
 
-    private static async Task<string?> PutSmallAsync(HttpContext http, ContentSpace space, BlobDigest digest)
+    private static async Task<string?> PutSmallAsync(HttpContext http, BuildCacheAccess access, BlobDigest digest)
     {
-        var buffer = await HttpBodies.ReadAsync(http, (int)digest.Size);
+        var buffer = await HttpBodies.ReadAsync(http, access, (int)digest.Size);
         try
         {
             var body = buffer.AsMemory(0, (int)digest.Size);
             // Not the request's token: the buffer must not go back before the store has done with it.
-            return await BlobWriting.PutAsync(space, digest, body, isCompressed: false, CancellationToken.None);
+            return await BlobWriting.PutAsync(access.Space, digest, body, isCompressed: false, CancellationToken.None);
         }
         finally
         {
@@ -119,23 +119,21 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
 
     private static async Task<string?> PutLargeAsync(HttpContext http, BuildCacheAccess access, BlobDigest digest)
     {
-        using var whileAllowed = HttpBodies.UntilEnded(http, access);
         // Never null: from the start there is nothing to resume.
-        await using var upload = await BlobUpload.BeginAsync(access.Space, digest, isCompressed: false, name: null, offset: 0, whileAllowed.Token);
-        await foreach (var piece in HttpBodies.PiecesAsync(http, whileAllowed.Token))
+        await using var upload = await BlobUpload.BeginAsync(access.Space, digest, isCompressed: false, name: null, offset: 0, http.RequestAborted);
+        await foreach (var piece in HttpBodies.PiecesAsync(http, access, http.RequestAborted))
         {
-            await upload!.AppendAsync(piece, whileAllowed.Token);
+            await upload!.AppendAsync(piece, http.RequestAborted);
         }
 
-        return await upload!.FinishAsync(whileAllowed.Token);
+        return await upload!.FinishAsync(http.RequestAborted);
     }
 
     /// <summary>A large blob that is here already: read and checked, so that a wrong body is told, and not written again.</summary>
     private static async Task<string?> ReadDuplicateAsync(HttpContext http, BuildCacheAccess access, BlobDigest digest)
     {
-        using var whileAllowed = HttpBodies.UntilEnded(http, access);
         using var hash = BlobHash.Rent(digest.Key.Kind);
-        await foreach (var piece in HttpBodies.PiecesAsync(http, whileAllowed.Token))
+        await foreach (var piece in HttpBodies.PiecesAsync(http, access, http.RequestAborted))
         {
             hash.Append(piece.Span);
         }
@@ -153,17 +151,36 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
             if (found.IsHit)
             {
                 await SendResultAsync(http, found);
-                Note(access, RequestKind.ActionHit, action, found.Result.Length, started);
+                Note(http, access, RequestKind.ActionHit, action, found.Result.Length, started);
                 return;
             }
 
-            if (!access.Cache.ValidateActions && found.Reason == MissReason.Absent && await objects.SendAsync(http, access, OpaqueKey(access, action), "application/octet-stream"))
+            var reason = found.Reason;
+            var missing = found.Missing;
+            if (!access.Cache.ValidateActions && reason == MissReason.Absent)
             {
-                return;
+                if (await objects.SendAsync(http, access, OpaqueKey(access, action), "application/octet-stream", notesMiss: false))
+                {
+                    return;
+                }
+
+                // Its blobs may have come since it was put.
+                if (await objects.ReadAsync(access, WaitingKey(access, action), http.RequestAborted) is { } waiting)
+                {
+                    (_, missing) = await StoreResultAsync(access, action, waiting, http.RequestAborted);
+                    if (missing == default)
+                    {
+                        await HttpText.AnswerAsync(http, StatusCodes.Status200OK, waiting, "application/octet-stream");
+                        Note(http, access, RequestKind.ActionHit, action, waiting.Length, started);
+                        return;
+                    }
+
+                    reason = MissReason.Incomplete;
+                }
             }
 
             await HttpText.MissAsync(http);
-            Note(access, RequestKind.ActionMiss, action, 0, started, found.Reason, found.Missing);
+            Note(http, access, RequestKind.ActionMiss, action, 0, started, reason, missing);
         }
         finally
         {
@@ -191,11 +208,11 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
             throw new ApiException(413, ProblemCodes.TooLarge, $"What is put under ac/ may have {LongestResult:N0} bytes; this has {length:N0}.");
         }
 
-        var result = await HttpBodies.ReadAsync(http, (int)length);
+        var result = await HttpBodies.ReadAsync(http, access, (int)length);
         try
         {
             var body = result.AsMemory(0, (int)length);
-            var fault = await StoreResultAsync(access, action, body, http.RequestAborted);
+            var (fault, missing) = await StoreResultAsync(access, action, body, http.RequestAborted);
             if (fault is not null && access.Cache.ValidateActions)
             {
                 throw new ApiException(400, ProblemCodes.InvalidRequest, fault,
@@ -204,8 +221,10 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
 
             if (fault is not null)
             {
+                // What is no result is anybody's bytes. What is one is kept until its blobs are here, and a miss until then.
                 access.Space.Remove(ActionEntries.KeyOf(access, action));
-                await objects.PutAsync(access, OpaqueKey(access, action), body);
+                access.Space.Remove(missing == default ? WaitingKey(access, action) : OpaqueKey(access, action));
+                await objects.PutAsync(access, missing == default ? OpaqueKey(access, action) : WaitingKey(access, action), body);
             }
         }
         finally
@@ -213,41 +232,53 @@ internal sealed class BazelHttp(KeyedObjects objects, IRequestLog log, TimeProvi
             ArrayPool<byte>.Shared.Return(result);
         }
 
-        Note(access, RequestKind.ActionWrite, action, length, started);
+        Note(http, access, RequestKind.ActionWrite, action, length, started);
     }
 
-    /// <summary>Stores an ActionResult whose blobs are all here. Returns what is wrong with it when it isn't one.</summary>
-    private static async Task<string?> StoreResultAsync(BuildCacheAccess access, BlobDigest action, ReadOnlyMemory<byte> body, CancellationToken cancellationToken)
+    /// <summary>Stores an ActionResult whose blobs are all here. Returns what is wrong with it when it isn't one, and the first blob that isn't here.</summary>
+    private static async Task<(string? Fault, BlobDigest Missing)> StoreResultAsync(
+        BuildCacheAccess access, BlobDigest action, ReadOnlyMemory<byte> body, CancellationToken cancellationToken)
     {
         try
         {
             var closure = new ActionClosure(access.Space, BlobKind.Sha256);
             if (!await closure.CollectAsync(body, cancellationToken))
             {
-                return $"The result refers to the blob {closure.Missing}, which is not here. Upload all outputs before the result.";
+                return ($"The result refers to the blob {closure.Missing}, which is not here. Upload all outputs before the result.", closure.Missing!.Value);
             }
 
+            // Where anything may be put, short bytes of another tool can look like a result without outputs: they come back as they are.
+            var result = access.Cache.ValidateActions ? ActionResultRewriter.WithWorker(body.Span, Worker) : body;
             await ActionEntries.PutAsync(
-                access.Space, ActionEntries.KeyOf(access, action), action.Size, closure.Blobs, ActionResultRewriter.WithWorker(body.Span, Worker), CancellationToken.None);
-            return null;
+                access.Space, ActionEntries.KeyOf(access, action), action.Size, closure.Blobs, result, CancellationToken.None);
+            if (!access.Cache.ValidateActions)
+            {
+                access.Space.Remove(WaitingKey(access, action));
+            }
+
+            return default;
         }
         catch (WireFormatException malformed)
         {
-            return $"This is not an ActionResult: {malformed.Message}";
+            return ($"This is not an ActionResult: {malformed.Message}", default);
         }
     }
 
     /// <summary>Where values lie that are no results, in a cache that takes them: those of ccache's layout=bazel, for one.</summary>
     private static BlobKey OpaqueKey(BuildCacheAccess access, BlobDigest action) => KeyedObjects.KeyOf(access, "ac", action.Key.Hash.ToString());
 
+    /// <summary>Where results lie, in such a cache, that came before their outputs.</summary>
+    private static BlobKey WaitingKey(BuildCacheAccess access, BlobDigest action) => KeyedObjects.KeyOf(access, "ac-waiting", action.Key.Hash.ToString());
+
     private static Digest ParseHash(string key) => key.Length == BlobDigest.HexLength && !key.AsSpan().ContainsAnyInRange('A', 'F') && Digest.TryParse(key, out var hash)
         ? hash
         : throw new ApiException(400, ProblemCodes.InvalidRequest, "The name has to be a SHA-256, 64 lowercase hex digits.", "Bazel: --digest_function=SHA256.");
 
-    private void Note(BuildCacheAccess access, RequestKind kind, BlobDigest subject, long bytes, long started, MissReason reason = MissReason.None, BlobDigest missing = default) =>
+    private void Note(HttpContext http, BuildCacheAccess access, RequestKind kind, BlobDigest subject, long bytes, long started, MissReason reason = MissReason.None, BlobDigest missing = default) =>
         log.Record(new RequestRecord
         {
             Access = access,
+            Tool = HttpRoute.ToolNameOf(http.Request.Path.Value),
             Kind = kind,
             Reason = reason,
             Subject = subject,

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.IO.Pipelines;
 using Microsoft.AspNetCore.Http;
 using Slipway.Api;
 using Slipway.BuildCache.Namespaces;
@@ -28,46 +29,77 @@ internal static class HttpBodies
     }
 
     /// <summary>
-    /// Reads a body that fits into memory. The buffer is rented as the bytes come: who only announces a megabyte makes the server hold
-    /// none. The caller gives it back.
+    /// Reads a body that fits into memory, for as long as the caller may be here. The buffer is rented as the bytes come: who only
+    /// announces a megabyte makes the server hold none. The caller gives it back.
     /// </summary>
     /// <param name="room">Bytes to leave free behind the body.</param>
-    public static async ValueTask<byte[]> ReadAsync(HttpContext http, int length, int room = 0)
+    public static async ValueTask<byte[]> ReadAsync(HttpContext http, BuildCacheAccess access, int length, int room = 0)
     {
         var buffer = ArrayPool<byte>.Shared.Rent(Math.Max(1, Math.Min(length, FirstBytes) + room));
+        var reader = http.Request.BodyReader;
+        var cut = default(CancellationTokenRegistration);
+        var isWatched = false;
         var at = 0;
         try
         {
-            await foreach (var piece in PiecesAsync(http, http.RequestAborted))
+            while (true)
             {
-                if (at + piece.Length + room > buffer.Length)
+                // Most small bodies are here with their headers, and need no watching.
+                if (!reader.TryRead(out var read))
                 {
-                    var larger = ArrayPool<byte>.Shared.Rent(Math.Max(at + piece.Length, Math.Min(length, 2 * buffer.Length)) + room);
+                    if (!isWatched)
+                    {
+                        isWatched = true;
+                        cut = CutWhenEnded(reader, access);
+                    }
+
+                    read = await reader.ReadAsync(http.RequestAborted);
+                }
+
+                ThrowIfCut(reader, read);
+                var piece = read.Buffer;
+                var arrived = (int)piece.Length;
+                if (at + arrived + room > buffer.Length)
+                {
+                    var larger = ArrayPool<byte>.Shared.Rent(Math.Max(at + arrived, Math.Min(length, 2 * buffer.Length)) + room);
                     buffer.AsSpan(0, at).CopyTo(larger);
                     ArrayPool<byte>.Shared.Return(buffer);
                     buffer = larger;
                 }
 
-                piece.CopyTo(buffer.AsMemory(at));
-                at += piece.Length;
+                piece.CopyTo(buffer.AsSpan(at));
+                at += arrived;
+                reader.AdvanceTo(piece.End);
+                if (read.IsCompleted)
+                {
+                    return buffer;
+                }
             }
-
-            return buffer;
         }
         catch
         {
             ArrayPool<byte>.Shared.Return(buffer);
             throw;
         }
+        finally
+        {
+            cut.Dispose();
+        }
     }
 
-    /// <summary>The body piece by piece; each is valid until the next. Kestrel sees to it that they add up to the announced length.</summary>
-    public static async IAsyncEnumerable<ReadOnlyMemory<byte>> PiecesAsync(HttpContext http, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <summary>
+    /// The body piece by piece, for as long as the caller may be here; each is valid until the next. Kestrel sees to it that they add up
+    /// to the announced length.
+    /// </summary>
+    public static async IAsyncEnumerable<ReadOnlyMemory<byte>> PiecesAsync(
+        HttpContext http, BuildCacheAccess access, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var reader = http.Request.BodyReader;
+        using var cut = CutWhenEnded(reader, access);
         while (true)
         {
             var read = await reader.ReadAsync(cancellationToken);
+            ThrowIfCut(reader, read);
             foreach (var piece in read.Buffer)
             {
                 yield return piece;
@@ -81,7 +113,24 @@ internal static class HttpBodies
         }
     }
 
-    /// <summary>Ends when the client leaves or its right to be here does: for transfers that take a while.</summary>
+    /// <summary>What a transfer is refused with that was cancelled while the client is still there.</summary>
+    public static ApiException Ended() => new(
+        StatusCodes.Status401Unauthorized, ProblemCodes.CredentialRevoked, "The right to use this build cache has ended: the key was revoked or has expired, or the cache is gone.");
+
+    /// <summary>Ends when the client leaves or its right to be here does: for downloads that take a while.</summary>
     public static CancellationTokenSource UntilEnded(HttpContext http, BuildCacheAccess access) =>
         CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, access.Ended);
+
+    // Not by a token: Kestrel takes a read that was cancelled so for one under way, and can't read the rest away before it answers.
+    private static CancellationTokenRegistration CutWhenEnded(PipeReader reader, BuildCacheAccess access) =>
+        access.Ended.UnsafeRegister(static reader => ((PipeReader)reader!).CancelPendingRead(), reader);
+
+    private static void ThrowIfCut(PipeReader reader, in ReadResult read)
+    {
+        if (read.IsCanceled)
+        {
+            reader.AdvanceTo(read.Buffer.Start);
+            throw new OperationCanceledException("The caller's right has ended.");
+        }
+    }
 }

@@ -59,9 +59,8 @@ internal sealed partial class HttpCaches(
         }
         catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
         {
-            // Not the client's leaving: see HttpBodies.UntilEnded.
-            await RefuseAsync(http, new ApiException(
-                StatusCodes.Status401Unauthorized, ProblemCodes.CredentialRevoked, "The right to use this build cache has ended: the key was revoked or has expired, or the cache is gone."));
+            // Not the client's leaving: its right has ended.
+            await RefuseAsync(http, HttpBodies.Ended());
         }
     }
 

@@ -65,6 +65,19 @@ internal readonly ref struct HttpRoute
         return false;
     }
 
+    /// <summary>What statistics call the tool behind a URL: these tools don't name themselves. Null for URLs of none.</summary>
+    public static string? ToolNameOf(ReadOnlySpan<char> url) =>
+        !url.StartsWith(HttpCaches.Prefix, StringComparison.Ordinal) || !TryParse(url[HttpCaches.Prefix.Length..], out var route) ? null : route.Tool switch
+        {
+            HttpTool.BazelActions or HttpTool.BazelBlobs => "bazel-http",
+            HttpTool.Ccache => "ccache",
+            HttpTool.Sccache => "sccache",
+            HttpTool.Turborepo => "turborepo",
+            HttpTool.Nx => "nx",
+            HttpTool.Gradle => "gradle",
+            _ => "go",
+        };
+
     private static HttpTool? ToolOf(ReadOnlySpan<char> segment) => segment switch
     {
         "ac" => HttpTool.BazelActions,

@@ -38,12 +38,18 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
 
     /// <summary>Answers GET and HEAD. False, with nothing sent, on a miss.</summary>
     /// <param name="describe">Called with the object's headers before anything is sent.</param>
-    public async ValueTask<bool> SendAsync(HttpContext http, BuildCacheAccess access, BlobKey key, string contentType, Action<ObjectHeaders>? describe = null)
+    /// <param name="notesMiss">False for who takes note of the miss with more to say.</param>
+    public async ValueTask<bool> SendAsync(
+        HttpContext http, BuildCacheAccess access, BlobKey key, string contentType, Action<ObjectHeaders>? describe = null, bool notesMiss = true)
     {
         var started = time.GetTimestamp();
         if (!access.Space.TryFind(key, out var info))
         {
-            Note(access, RequestKind.ActionMiss, started, 0, MissReason.Absent);
+            if (notesMiss)
+            {
+                Note(http, access, RequestKind.ActionMiss, started, 0, MissReason.Absent);
+            }
+
             return false;
         }
 
@@ -55,11 +61,15 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
         if (sent is not { } length)
         {
             http.Response.Clear();
-            Note(access, RequestKind.ActionMiss, started, 0, MissReason.Unreadable);
+            if (notesMiss)
+            {
+                Note(http, access, RequestKind.ActionMiss, started, 0, MissReason.Unreadable);
+            }
+
             return false;
         }
 
-        Note(access, RequestKind.ActionHit, started, HttpMethods.IsHead(http.Request.Method) ? 0 : length);
+        Note(http, access, RequestKind.ActionHit, started, HttpMethods.IsHead(http.Request.Method) ? 0 : length);
         return true;
     }
 
@@ -73,6 +83,18 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
 
         access.Space.Touch(key, info.Length);
         return (info, info.Length - tail.Length, tail.Headers);
+    }
+
+    /// <summary>The bytes of an object that is known to fit into memory; null when it isn't here.</summary>
+    public async ValueTask<byte[]?> ReadAsync(BuildCacheAccess access, BlobKey key, CancellationToken cancellationToken)
+    {
+        if (!access.Space.TryFind(key, out var info))
+        {
+            return null;
+        }
+
+        var whole = new byte[info.Length];
+        return await BlobReading.ReadAsync(access.Space, info, whole, cancellationToken) && Parse(whole) is { } tail ? whole[..^tail.Length] : null;
     }
 
     /// <summary>Reads all of a small object into the response's memory, and sends of it what comes before the lines.</summary>
@@ -121,7 +143,7 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
             await PutLargeAsync(http, access, key, length, tail, sha256);
         }
 
-        Note(access, RequestKind.ActionWrite, started, length);
+        Note(http, access, RequestKind.ActionWrite, started, length);
     }
 
     /// <summary>Stores bytes that are in memory already.</summary>
@@ -154,7 +176,7 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
 
     private static async Task PutSmallAsync(HttpContext http, BuildCacheAccess access, BlobKey key, int length, byte[] tail, Digest? sha256)
     {
-        var buffer = await HttpBodies.ReadAsync(http, length, room: tail.Length);
+        var buffer = await HttpBodies.ReadAsync(http, access, length, room: tail.Length);
         try
         {
             Verify(sha256, sha256 is null ? default : Digest.Of(buffer.AsSpan(0, length)));
@@ -171,22 +193,21 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
 
     private static async Task PutLargeAsync(HttpContext http, BuildCacheAccess access, BlobKey key, long length, byte[] tail, Digest? sha256)
     {
-        using var whileAllowed = HttpBodies.UntilEnded(http, access);
         await using var upload = access.Space.BeginLarge(null);
         using var hash = BlobHash.Rent(BlobKind.Sha256);
-        await foreach (var piece in HttpBodies.PiecesAsync(http, whileAllowed.Token))
+        await foreach (var piece in HttpBodies.PiecesAsync(http, access, http.RequestAborted))
         {
             if (sha256 is not null)
             {
                 hash.Append(piece.Span);
             }
 
-            await upload.WriteAsync(piece, whileAllowed.Token);
+            await upload.WriteAsync(piece, http.RequestAborted);
         }
 
         Verify(sha256, sha256 is null ? default : hash.Finish());
-        await upload.WriteAsync(tail, whileAllowed.Token);
-        await upload.CommitAsync(key, BlobCodec.Raw, length + tail.Length, Durability.Written, whileAllowed.Token);
+        await upload.WriteAsync(tail, http.RequestAborted);
+        await upload.CommitAsync(key, BlobCodec.Raw, length + tail.Length, Durability.Written, http.RequestAborted);
     }
 
     private static void Verify(Digest? expected, Digest actual)
@@ -271,6 +292,16 @@ internal sealed class KeyedObjects(IRequestLog log, TimeProvider time)
         }
     }
 
-    private void Note(BuildCacheAccess access, RequestKind kind, long started, long bytes, MissReason reason = MissReason.None) =>
-        log.Record(new RequestRecord { Access = access, Kind = kind, Reason = reason, Blobs = 1, Missing = reason == MissReason.None ? 0 : 1, Bytes = bytes, Duration = time.GetElapsedTime(started) });
+    private void Note(HttpContext http, BuildCacheAccess access, RequestKind kind, long started, long bytes, MissReason reason = MissReason.None) =>
+        log.Record(new RequestRecord
+        {
+            Access = access,
+            Kind = kind,
+            Reason = reason,
+            Tool = HttpRoute.ToolNameOf(http.Request.Path.Value),
+            Blobs = 1,
+            Missing = reason == MissReason.None ? 0 : 1,
+            Bytes = bytes,
+            Duration = time.GetElapsedTime(started),
+        });
 }

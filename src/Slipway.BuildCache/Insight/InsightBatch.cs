@@ -45,7 +45,8 @@ internal sealed class InsightBatch
     /// <summary>Longest id and label kept: a target in a deep tree has some 300 characters.</summary>
     private const int LongestText = 512;
 
-    private readonly Dictionary<(Guid CacheId, string Sub, string PrincipalId), (string Id, DateTimeOffset LastSeen)> unnamed = [];
+    private readonly Dictionary<(Guid CacheId, string Sub, string PrincipalId, string Tool), (string Id, DateTimeOffset LastSeen)> unnamed = [];
+    private readonly Dictionary<string, RequestMetadata> tools = new(StringComparer.Ordinal);
     private string? lastHeader;
     private RequestMetadata lastMetadata = RequestMetadata.None;
 
@@ -72,7 +73,7 @@ internal sealed class InsightBatch
             lastMetadata = RequestMetadata.Parse(record.Metadata);
         }
 
-        var metadata = lastMetadata;
+        var metadata = record.Tool is null ? lastMetadata : ToolOf(record.Tool);
         var access = record.Access;
         var caller = access.Caller;
         var principal = caller.IsAnonymous ? "anonymous" : caller.PrincipalId.ToString("n");
@@ -154,6 +155,16 @@ internal sealed class InsightBatch
 
     private static string NameOf(BuildCacheAccess access) => access.Caller.IsAnonymous ? "anybody" : access.Caller.Name;
 
+    private RequestMetadata ToolOf(string name)
+    {
+        if (!tools.TryGetValue(name, out var metadata))
+        {
+            tools.Add(name, metadata = RequestMetadata.None with { ToolName = name });
+        }
+
+        return metadata;
+    }
+
     private string InvocationOf(BuildCacheAccess access, RequestMetadata metadata, string principal, DateTimeOffset now)
     {
         if (metadata.InvocationId.Length > 0)
@@ -161,10 +172,11 @@ internal sealed class InsightBatch
             return Clean(metadata.InvocationId);
         }
 
-        var key = (access.Cache.Id, access.Sub, principal);
+        // Two tools at once are two invocations, also when they begin in the same second.
+        var key = (access.Cache.Id, access.Sub, principal, metadata.ToolName);
         var id = unnamed.TryGetValue(key, out var known) && now - known.LastSeen < Pause
             ? known.Id
-            : string.Create(CultureInfo.InvariantCulture, $"at-{now.UtcDateTime:yyyyMMdd'T'HHmmss}");
+            : string.Create(CultureInfo.InvariantCulture, $"{(metadata.ToolName.Length == 0 ? "at" : Clean(metadata.ToolName))}-{now.UtcDateTime:yyyyMMdd'T'HHmmss}");
         unnamed[key] = (id, now);
         return id;
     }

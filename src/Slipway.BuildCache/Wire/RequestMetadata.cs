@@ -46,7 +46,8 @@ internal sealed record RequestMetadata(
             return null;
         }
 
-        return values.Count > 0 ? values[0] : null;
+        // Several lines of one header mean the same as one line with commas, of which the last part counts.
+        return values.Count > 0 ? values[^1] : null;
     }
 
     public static RequestMetadata Of(HttpContext http) => Parse(Header(http.Request.Headers));

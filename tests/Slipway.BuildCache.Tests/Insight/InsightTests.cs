@@ -80,6 +80,40 @@ public sealed class InsightTests(BuildCacheServer server) : IClassFixture<BuildC
         Number(only["usage"]!, "calls").ShouldBe(2);
     }
 
+    [Theory]
+    [InlineData("cas/{0}", "bazel-http")]
+    [InlineData("branch/ac/{0}", "bazel-http")]
+    [InlineData("ccache/ab/cdef", "ccache")]
+    [InlineData("sccache/a/b/{0}", "sccache")]
+    [InlineData("turbo/v8/artifacts/0123456789abcdef", "turborepo")]
+    [InlineData("nx/v1/cache/123", "nx")]
+    [InlineData("gradle/{0}", "gradle")]
+    [InlineData("go/{0}", "go")]
+    public async Task A_tool_that_does_not_name_itself_is_named_by_its_route(string path, string tool)
+    {
+        var cache = await server.CacheAsync(settings: "\"validateActions\":false");
+        var bytes = "some bytes"u8.ToArray();
+        var hash = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(bytes));
+        var url = $"/cache/acme/{cache}/{string.Format(System.Globalization.CultureInfo.InvariantCulture, path, hash)}";
+        using (var miss = await server.Client.CallAsync("GET", url, server.Owner, null, CancellationToken))
+        {
+            ((int)miss.StatusCode).ShouldBe(404);
+        }
+
+        using (var put = new HttpRequestMessage(HttpMethod.Put, url) { Content = new ByteArrayContent(bytes), Headers = { Authorization = new("Bearer", server.Owner) } })
+        {
+            put.Headers.Add("X-Go-Output-Id", hash);
+            (await server.Client.SendAsync(put, CancellationToken)).EnsureSuccessStatusCode();
+        }
+
+        var listed = await GetAsync($"/v1/orgs/acme/build-caches/{cache}/invocations");
+        var only = listed["items"]!.AsArray().Single()!;
+        only.Text("tool").ShouldBe(tool);
+        only.Text("id").ShouldStartWith(tool + "-2");
+        // Each call once.
+        Number(only["usage"]!, "calls").ShouldBe(2);
+    }
+
     [Fact]
     public async Task What_a_client_calls_itself_can_hold_anything()
     {
