@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Slipway.BuildCache.Namespaces;
+using Slipway.Tenancy;
 
 namespace Slipway.BuildCache;
 
@@ -8,7 +9,7 @@ namespace Slipway.BuildCache;
 /// The life of the build cache in a server: opens the store and reads the caches before the first request, then looks for changes made
 /// elsewhere and for rights that ended, until it is stopped.
 /// </summary>
-internal sealed partial class BuildCacheService(BuildCacheDirectory caches, CacheSpaces spaces, TimeProvider time, ILogger<BuildCacheService> logger) : IHostedService
+internal sealed partial class BuildCacheService(BuildCacheDirectory caches, CacheSpaces spaces, Authenticator authenticator, TimeProvider time, ILogger<BuildCacheService> logger) : IHostedService
 {
     private readonly CancellationTokenSource stopping = new();
     private Task loop = Task.CompletedTask;
@@ -33,13 +34,17 @@ internal sealed partial class BuildCacheService(BuildCacheDirectory caches, Cach
         {
             // At first too: a server may have stopped between a cache's deletion and that of its segments.
             var sweep = true;
-            for (var round = 0; await timer.WaitForNextTickAsync(stopping.Token); round++)
+            var tick = timer.WaitForNextTickAsync(stopping.Token).AsTask();
+            for (var forgotten = authenticator.Forgotten; ;)
             {
+                var isTick = await Task.WhenAny(tick, forgotten) == tick && await tick;
+                // Before the look: what is forgotten during it is looked at again.
+                forgotten = authenticator.Forgotten;
                 try
                 {
-                    // Every other round: a second, as long as a revocation elsewhere takes too.
-                    if (round % 2 == 0)
+                    if (isTick)
                     {
+                        tick = timer.WaitForNextTickAsync(stopping.Token).AsTask();
                         // Before the look at the database: a space is only made for a cache that is known, so what is unknown after it has none.
                         var owners = spaces.Owners;
                         if (await caches.RefreshAsync(stopping.Token) || sweep)

@@ -185,6 +185,42 @@ public sealed class CallTests : IAsyncLifetime
         (await upload.WriteAsync(new byte[10])).ShouldBeFalse();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_cut_ends_a_waiting_flush_with_its_status(bool hasDeadline)
+    {
+        // More than the client's window.
+        const int Size = 4_000_000;
+        var waiting = new TaskCompletionSource<GrpcCall>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var over = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var own = await GrpcServer.StartAsync(app => app.MapGrpc("/t.T/Download", GrpcMethodKind.ServerStreaming, async call =>
+        {
+            _ = call.Aborted;
+            await call.ReadRequestAsync();
+            call.WriteMessage(new byte[Size]);
+            waiting.SetResult(call);
+            try
+            {
+                await call.FlushAsync();
+            }
+            finally
+            {
+                over.SetResult();
+            }
+        }));
+        using var ownChannel = new GrpcChannel(own.Url);
+        await using var download = ownChannel.ServerStreaming("/t.T/Download", Array.Empty<byte>(), new GrpcCallOptions { Timeout = hasDeadline ? TimeSpan.FromHours(1) : null }, Token);
+        var call = await waiting.Task.WaitAsync(Token);
+        await download.GetHeadersAsync();
+        call.Cut(new GrpcException(GrpcStatus.Unauthenticated, "This key was revoked."));
+        await over.Task.WaitAsync(Token);
+        // What was on its way comes first.
+        (await download.ReadAsync()).ShouldNotBeNull().Length.ShouldBe(Size);
+        var failure = await Should.ThrowAsync<GrpcException>(async () => await download.ReadAsync());
+        (failure.Status, failure.Message).ShouldBe((GrpcStatus.Unauthenticated, "This key was revoked."), string.Join('\n', own.Log.Lines));
+    }
+
     [Fact]
     public async Task A_message_over_the_limit_is_refused_with_the_cure()
     {

@@ -4,25 +4,33 @@ using Slipway.Tenancy;
 namespace Slipway.BuildCache.Namespaces;
 
 /// <summary>
-/// Ends streams whose right ended: looks twice a second at every access that a stream waits on. Half a second here and the second
-/// that another server's word may take are the longest a revoked key goes on.
+/// Ends streams whose right ended. Looks at every access that a stream waits on: at once when this server changed an identity, and twice
+/// a second for what others changed, with what the database says within <see cref="Freshness"/>. So a revoked key goes on for 750 ms
+/// and the look itself (one query for each key in use) at most.
 /// </summary>
 internal sealed partial class AccessWatch(Authenticator authenticator, ILogger<AccessWatch> logger)
 {
     public static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>Together with the interval it has to stay well below a second. Short enough, too, that a key is asked for once in a look.</summary>
+    private static readonly TimeSpan Freshness = TimeSpan.FromMilliseconds(250);
+
     private readonly Lock gate = new();
 
-    // Weak: a stream that is over drops its access and thereby leaves this list.
-    private List<WeakReference<BuildCacheAccess>> watched = [];
+    // One look at a time: whoever waits for one (a cache is deleted) must not come back while another still has the list.
+    private readonly SemaphoreSlim looking = new(1);
 
-    public int Count
+    // Weak: a stream that is over drops its access and thereby leaves this list.
+    private readonly List<WeakReference<BuildCacheAccess>> watched = [];
+
+    /// <summary>The accesses that streams wait on.</summary>
+    public IReadOnlyList<BuildCacheAccess> Watched
     {
         get
         {
             lock (gate)
             {
-                return watched.Count;
+                return [.. watched.Select(reference => reference.TryGetTarget(out var access) ? access : null).OfType<BuildCacheAccess>()];
             }
         }
     }
@@ -35,53 +43,63 @@ internal sealed partial class AccessWatch(Authenticator authenticator, ILogger<A
         }
     }
 
-    /// <param name="isCurrent">Whether the cache of an access is still there, with the same rights for everybody.</param>
-    public async Task LookAsync(Func<BuildCacheSettings, bool> isCurrent, CancellationToken cancellationToken)
+    /// <param name="now">The cache of an access as it is now; null when it is gone.</param>
+    /// <remarks>When the database is away, nobody's right is known to have ended: all that was not decided is kept for the next look.</remarks>
+    public async Task LookAsync(Func<BuildCacheSettings, BuildCacheSettings?> now, CancellationToken cancellationToken)
     {
-        List<WeakReference<BuildCacheAccess>> round;
-        lock (gate)
+        await looking.WaitAsync(cancellationToken);
+        try
         {
-            (round, watched) = (watched, []);
+            await LookOnceAsync(now, cancellationToken);
         }
-
-        List<WeakReference<BuildCacheAccess>> kept = [];
-        foreach (var reference in round)
+        finally
         {
-            if (!reference.TryGetTarget(out var access))
-            {
-                continue;
-            }
-
-            if (isCurrent(access.Cache) && await MayStillAsync(access, cancellationToken))
-            {
-                kept.Add(reference);
-            }
-            else
-            {
-                Log.Ended(logger, access.Caller.Name, access.Name);
-                access.End();
-            }
-        }
-
-        lock (gate)
-        {
-            watched.AddRange(kept);
+            looking.Release();
         }
     }
 
-    private async ValueTask<bool> MayStillAsync(BuildCacheAccess access, CancellationToken cancellationToken)
+    private async Task LookOnceAsync(Func<BuildCacheSettings, BuildCacheSettings?> now, CancellationToken cancellationToken)
     {
-        if (access.Caller.IsAnonymous)
+        WeakReference<BuildCacheAccess>[] round;
+        lock (gate)
         {
-            return access.Cache.AnonymousRead;
+            round = [.. watched];
         }
 
-        // Only what a key or session may do at all can end while it is in use; which of the rights a call used is not known here.
-        var resource = access.Sub.Length == 0 ? access.Cache.Name : $"{access.Cache.Name}/{access.Sub}";
+        HashSet<WeakReference<BuildCacheAccess>> over = [];
+        try
+        {
+            foreach (var reference in round)
+            {
+                if (!reference.TryGetTarget(out var access))
+                {
+                    over.Add(reference);
+                }
+                else if (now(access.Cache) is not { } cache || !await MayStillAsync(access, cache, cancellationToken))
+                {
+                    Log.Ended(logger, access.Caller.Name, access.Name);
+                    access.End();
+                    over.Add(reference);
+                }
+            }
+        }
+        finally
+        {
+            lock (gate)
+            {
+                watched.RemoveAll(over.Contains);
+            }
+        }
+    }
+
+    private async ValueTask<bool> MayStillAsync(BuildCacheAccess access, BuildCacheSettings cache, CancellationToken cancellationToken)
+    {
+        // Which of its rights a call used is not known here, so all it had have to be there still.
+        var resource = access.Sub.Length == 0 ? cache.Name : $"{cache.Name}/{access.Sub}";
         foreach (var (right, permission) in BuildCacheDirectory.Permissions)
         {
-            if ((access.Rights & right) != 0 && !(right == BuildCacheRights.Read && access.Cache.AnonymousRead)
-                && !(await authenticator.DecideAgainAsync(access.Caller, permission, access.Cache.Org, resource, cancellationToken)).IsAllowed)
+            if ((access.Rights & right) != 0 && !(right == BuildCacheRights.Read && cache.AnonymousRead)
+                && (access.Caller.IsAnonymous || !(await authenticator.DecideAgainAsync(access.Caller, permission, cache.Org, resource, Freshness, cancellationToken)).IsAllowed))
             {
                 return false;
             }

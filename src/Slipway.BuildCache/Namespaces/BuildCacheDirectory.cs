@@ -120,7 +120,7 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
 
     /// <summary>Ends streams whose right ended.</summary>
     public Task EndRevokedAsync(CancellationToken cancellationToken) =>
-        watch.LookAsync(settings => Find(settings.Id) is { } now && (now.AnonymousRead || !settings.AnonymousRead), cancellationToken);
+        watch.LookAsync(settings => Find(settings.Id), cancellationToken);
 
     private async ValueTask<BuildCacheAccess> AwaitedAsync(ValueTask<Caller> caller, string instanceName, BuildCacheRights needed) =>
         Find(await caller, instanceName, needed);

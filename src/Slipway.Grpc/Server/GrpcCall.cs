@@ -158,7 +158,8 @@ public sealed class GrpcCall : IBufferWriter<byte>
     public ValueTask FlushAsync()
     {
         unflushed = 0;
-        var flush = output.FlushAsync(WaitToken);
+        // Never with a token: when one cancels a flush, Kestrel resets the stream, and the client is told no status.
+        var flush = output.FlushAsync(CancellationToken.None);
         return flush.IsCompletedSuccessfully && !flush.Result.IsCompleted && !flush.Result.IsCanceled ? ValueTask.CompletedTask : FlushSlowlyAsync(flush);
     }
 
@@ -195,7 +196,15 @@ public sealed class GrpcCall : IBufferWriter<byte>
             output.CancelPendingFlush();
         }
 
-        cancellation?.Cancel();
+        try
+        {
+            // Not under the lock: it runs whatever waits for the token.
+            cancellation?.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The handler came to its end in between.
+        }
     }
 
     public void SetBinaryTrailer(string name, ReadOnlySpan<byte> value) => Trailers[name] = BinaryMetadata.Encode(value);
@@ -239,8 +248,10 @@ public sealed class GrpcCall : IBufferWriter<byte>
 
     private async ValueTask FlushSlowlyAsync(ValueTask<FlushResult> flush)
     {
+        using var end = WaitToken.UnsafeRegister(static output => ((PipeWriter)output!).CancelPendingFlush(), output);
         var result = await flush.ConfigureAwait(false);
-        if (result.IsCompleted || result.IsCanceled)
+        // Kestrel does not say that a flush was cancelled: it looks like one that came to its end.
+        if (result.IsCompleted || result.IsCanceled || CutBecause is not null || cancellation is { IsCancellationRequested: true })
         {
             throw new OperationCanceledException("The client went away while it was sent a message.");
         }

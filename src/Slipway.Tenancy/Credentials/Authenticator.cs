@@ -131,9 +131,14 @@ public sealed class Authenticator
     }
 
     /// <summary>Decides once more, with what <paramref name="caller"/> may do by now: for uploads that outlive the first decision.</summary>
-    public async ValueTask<AccessDecision> DecideAgainAsync(
+    public ValueTask<AccessDecision> DecideAgainAsync(
         Caller caller, Permission permission, string? org, string? resource, CancellationToken cancellationToken) =>
-        (await RefreshAsync(caller, cancellationToken)).Decide(permission, org, resource);
+        DecideAgainAsync(caller, permission, org, resource, Freshness, cancellationToken);
+
+    /// <summary>The same with what the database said within <paramref name="noOlderThan"/>, for who looks again and again.</summary>
+    public async ValueTask<AccessDecision> DecideAgainAsync(
+        Caller caller, Permission permission, string? org, string? resource, TimeSpan noOlderThan, CancellationToken cancellationToken) =>
+        (await RefreshAsync(caller, noOlderThan, cancellationToken)).Decide(permission, org, resource);
 
     /// <summary>Drops everything remembered. Called after the commit of every change to an identity.</summary>
     public void Forget()
@@ -144,17 +149,19 @@ public sealed class Authenticator
     }
 
     /// <summary>Completes at the next <see cref="Forget"/>, so that streams look at their credential at once.</summary>
-    internal Task Forgotten => Volatile.Read(ref forgotten).Task;
+    public Task Forgotten => Volatile.Read(ref forgotten).Task;
 
     /// <summary>The caller as they are now; with a failure when their credential is no longer good.</summary>
-    internal async ValueTask<Caller> RefreshAsync(Caller caller, CancellationToken cancellationToken)
+    internal ValueTask<Caller> RefreshAsync(Caller caller, CancellationToken cancellationToken) => RefreshAsync(caller, Freshness, cancellationToken);
+
+    private async ValueTask<Caller> RefreshAsync(Caller caller, TimeSpan noOlderThan, CancellationToken cancellationToken)
     {
         if (caller.TokenId is not { } id)
         {
             return caller;
         }
 
-        if (!entries.TryGetValue(id, out var entry) || !IsFresh(entry))
+        if (!entries.TryGetValue(id, out var entry) || !IsFresh(entry, noOlderThan))
         {
             entry = await LoadAsync(caller.Kind!.Value, id, cancellationToken);
         }
@@ -162,8 +169,10 @@ public sealed class Authenticator
         return JudgeCertified(entry, caller.Kind!.Value);
     }
 
-    private bool IsFresh(Entry entry) =>
-        entry.Epoch == Interlocked.Read(ref epoch) && time.GetElapsedTime(entry.LoadedAt) < Freshness;
+    private bool IsFresh(Entry entry) => IsFresh(entry, Freshness);
+
+    private bool IsFresh(Entry entry, TimeSpan noOlderThan) =>
+        entry.Epoch == Interlocked.Read(ref epoch) && time.GetElapsedTime(entry.LoadedAt) < noOlderThan;
 
     private async ValueTask<Caller> LoadAndJudgeAsync(TokenKind kind, string id, byte[] secretHash, CancellationToken cancellationToken) =>
         Judge(await LoadAsync(kind, id, cancellationToken), kind, secretHash);
