@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
+using Slipway.Native;
 
 namespace Slipway.Content;
 
@@ -28,7 +28,7 @@ public readonly struct Digest : IEquatable<Digest>, IComparable<Digest>
     public static Digest Of(ReadOnlySpan<byte> content)
     {
         Span<byte> hash = stackalloc byte[Size];
-        SHA256.HashData(content, hash);
+        Sha256.HashData(content, hash);
         return new Digest(hash);
     }
 

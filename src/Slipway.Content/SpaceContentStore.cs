@@ -1,6 +1,6 @@
 using System.Buffers;
 using System.Runtime.CompilerServices;
-using System.Security.Cryptography;
+using Slipway.Native;
 
 namespace Slipway.Content;
 
@@ -81,7 +81,7 @@ internal sealed class SpaceContentStore(ContentSpace space, long reserveBytes) :
 
     private sealed class Upload(ContentSpace space) : IContentUpload
     {
-        private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        private readonly Sha256 hash = new();
         private byte[] small = [];
         private int gathered;
         private LargeUpload? large;
@@ -102,7 +102,7 @@ internal sealed class SpaceContentStore(ContentSpace space, long reserveBytes) :
             cancellationToken.ThrowIfCancellationRequested();
             // Whatever goes wrong in here, bytes and hash may be at odds: only a complete write reopens the upload.
             state = State.Failed;
-            hash.AppendData(bytes.Span);
+            hash.Append(bytes.Span);
             if (large is null && gathered + bytes.Length <= ContentSpace.MaxSmall)
             {
                 Gather(bytes.Span);
@@ -162,7 +162,6 @@ internal sealed class SpaceContentStore(ContentSpace space, long reserveBytes) :
             }
 
             state = State.Disposed;
-            hash.Dispose();
             Return();
             if (large is not null)
             {

@@ -4,6 +4,7 @@ using Slipway.BuildCache.Namespaces;
 using Slipway.BuildCache.Wire;
 using Slipway.Content;
 using Slipway.Grpc;
+using Slipway.Native;
 
 namespace Slipway.BuildCache.Cas;
 
@@ -39,10 +40,11 @@ internal sealed class BatchBlobs(ReapiContext context)
         var space = access.Space;
         var outcomes = new Outcome[items.Count];
         var puts = new ValueTask<string?>[items.Count];
+        var hashes = HashTogether(items);
         // All at once: what waits is then written together.
         for (var at = 0; at < puts.Length; at++)
         {
-            puts[at] = Put(space, access, items[at]);
+            puts[at] = Put(space, access, items[at], hashes[at]);
         }
 
         for (var at = 0; at < puts.Length; at++)
@@ -105,7 +107,32 @@ internal sealed class BatchBlobs(ReapiContext context)
         }
     }
 
-    private static ValueTask<string?> Put(ContentSpace space, BuildCacheAccess access, in Update item)
+    // Side by side small blobs are hashed in a third of the time. Null: compressed, of another function, large or of the wrong size.
+    private static Digest?[] HashTogether(List<Update> items)
+    {
+        var hashes = new Digest?[items.Count];
+        var which = new List<int>(items.Count);
+        for (var at = 0; at < items.Count; at++)
+        {
+            var item = items[at];
+            if (item.Compressor == Compressor.Identity && item.Digest.Key.Kind == BlobKind.Sha256
+                && item.Data.Length is > 0 and <= ContentSpace.MaxSmall && item.Data.Length == item.Digest.Size)
+            {
+                which.Add(at);
+            }
+        }
+
+        var together = new byte[which.Count * Sha256.HashSize];
+        Sha256.HashMany(which.Select(at => items[at].Data).ToArray(), together);
+        for (var at = 0; at < which.Count; at++)
+        {
+            hashes[which[at]] = Digest.FromBytes(together.AsSpan(at * Sha256.HashSize, Sha256.HashSize));
+        }
+
+        return hashes;
+    }
+
+    private static ValueTask<string?> Put(ContentSpace space, BuildCacheAccess access, in Update item, in Digest? hash)
     {
         if (item.Digest.Size > access.Cache.MaxBlobBytes)
         {
@@ -115,6 +142,11 @@ internal sealed class BatchBlobs(ReapiContext context)
         if (item.Compressor is not Compressor.Identity and not Compressor.Zstd)
         {
             return ValueTask.FromResult<string?>($"Compressor {item.Compressor} is not served here; use IDENTITY (0) or ZSTD (1).");
+        }
+
+        if (hash is { } known)
+        {
+            return BlobWriting.PutHashedAsync(space, item.Digest, item.Data, known, CancellationToken.None);
         }
 
         var isCompressed = item.Compressor == Compressor.Zstd;

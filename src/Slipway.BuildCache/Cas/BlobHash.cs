@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
 using Slipway.Content;
 using Slipway.Content.Hashing;
+using Slipway.Native;
 
 namespace Slipway.BuildCache.Cas;
 
@@ -14,7 +14,7 @@ internal sealed class BlobHash : IDisposable
     private static readonly ConcurrentBag<BlobHash> SpareSha256 = [];
     private static readonly ConcurrentBag<BlobHash> SpareBlake3 = [];
 
-    private readonly IncrementalHash? sha256;
+    private readonly Sha256? sha256;
     private readonly Blake3? blake3;
 
     private BlobHash(BlobKind kind)
@@ -25,7 +25,7 @@ internal sealed class BlobHash : IDisposable
         }
         else
         {
-            sha256 = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            sha256 = new Sha256();
         }
     }
 
@@ -47,7 +47,7 @@ internal sealed class BlobHash : IDisposable
 
     public void Append(ReadOnlySpan<byte> bytes)
     {
-        sha256?.AppendData(bytes);
+        sha256?.Append(bytes);
         blake3?.Append(bytes);
     }
 
@@ -67,10 +67,6 @@ internal sealed class BlobHash : IDisposable
         {
             Finish();
             spare.Add(this);
-        }
-        else
-        {
-            sha256?.Dispose();
         }
     }
 }

@@ -32,12 +32,13 @@ internal static class BlobWriting
             return ValueTask.FromResult<string?>(WrongSize(digest, data.Length));
         }
 
-        if (digest.IsEmptyBlob)
-        {
-            return default;
-        }
+        return digest.IsEmptyBlob ? default : PutHashedAsync(space, digest, data, BlobHash.Of(digest.Key.Kind, data.Span), cancellationToken);
+    }
 
-        var hash = BlobHash.Of(digest.Key.Kind, data.Span);
+    /// <summary>The same for data of the right size, not compressed, whose hash is known.</summary>
+    public static ValueTask<string?> PutHashedAsync(
+        ContentSpace space, in BlobDigest digest, ReadOnlyMemory<byte> data, in Digest hash, CancellationToken cancellationToken)
+    {
         if (hash != digest.Key.Hash)
         {
             return ValueTask.FromResult<string?>(WrongHash(digest, hash));

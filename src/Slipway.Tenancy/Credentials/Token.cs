@@ -1,5 +1,7 @@
+using System.Buffers;
 using System.Security.Cryptography;
 using System.Text;
+using Slipway.Native;
 
 namespace Slipway.Tenancy;
 
@@ -23,6 +25,8 @@ internal readonly ref struct Token
     private const int ChecksumLength = 6;
     private const string Digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
+    private static readonly SearchValues<char> AllDigits = SearchValues.Create(Digits);
+
     private Token(TokenKind kind, ReadOnlySpan<char> id, ReadOnlySpan<char> secret)
     {
         Kind = kind;
@@ -44,12 +48,9 @@ internal readonly ref struct Token
             return false;
         }
 
-        foreach (var character in text[6..])
+        if (text[6..].ContainsAnyExcept(AllDigits))
         {
-            if (!char.IsAsciiLetterOrDigit(character))
-            {
-                return false;
-            }
+            return false;
         }
 
         Span<char> checksum = stackalloc char[ChecksumLength];
@@ -68,7 +69,7 @@ internal readonly ref struct Token
     {
         Span<byte> bytes = stackalloc byte[SecretLength];
         Encoding.ASCII.GetBytes(Secret, bytes);
-        SHA256.HashData(bytes, hash);
+        Sha256.HashData(bytes, hash);
     }
 
     public static FreshToken New(TokenKind kind)
