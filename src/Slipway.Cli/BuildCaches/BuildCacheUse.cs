@@ -24,7 +24,7 @@ internal sealed class BuildCacheUse : Verb
         cache = Positional("CACHE", "org/name, or name in the default org");
         tool = Choice("--tool", "Only the lines of this tool", [.. ToolSetup.Tools]);
         issue = Flag("--issue-key", "Issue a key for them");
-        readOnly = Flag("--read-only", "With --issue-key: a key that reads and never writes, for machines that are not CI");
+        readOnly = Flag("--read-only", "Lines, and with --issue-key a key, that read and never write: for machines that are not CI");
         keyStdin = Flag("--key-stdin", "Read the key to print from stdin");
     }
 
@@ -46,7 +46,7 @@ internal sealed class BuildCacheUse : Verb
         var key = run.Get(keyStdin) ? run.Secret("Key", fromStdin: true, "--key-stdin").Trim()
             : run.Get(issue) ? await IssueAsync(run, org, name, cancellationToken)
             : Placeholder;
-        var setups = ToolSetup.For(found, key).Where(setup => run.Get(tool) is not { } one || one == setup.Tool).ToList();
+        var setups = ToolSetup.For(found, key, mayWrite: !run.Get(readOnly)).Where(setup => run.Get(tool) is not { } one || one == setup.Tool).ToList();
         if (run.Json)
         {
             run.Out.WriteLine(Object(found, setups).ToJsonString(CliJson.Indented.Options));
