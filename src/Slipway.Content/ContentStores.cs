@@ -24,6 +24,7 @@ public sealed partial class ContentStores : IAsyncDisposable
         this.options = options;
         this.time = time;
         this.logger = logger;
+        StoreMetrics.Observe(meter, time, () => stores.Values);
     }
 
     /// <summary>Opens the store in the folder <paramref name="path"/>, making it when it is new. Opening an open store again is fine.</summary>
@@ -52,7 +53,7 @@ public sealed partial class ContentStores : IAsyncDisposable
             }
 
             var segments = await OpenSegmentsAsync(storeId, path, cancellationToken);
-            var store = new MeteredContentStore(new SpaceContentStore(segments.Store.Space(storeId), options.ReserveBytes), meter, storeId, time);
+            var store = new MeteredContentStore(new SpaceContentStore(segments.Store.Space(storeId), options.ReserveBytes), meter, name, time);
             stores = new Dictionary<Guid, OpenedStore>(stores) { [storeId] = new OpenedStore(storeId, name, path, store, segments.Store, segments.Tier, segments.Lock) };
             Log.Opened(logger, storeId, path);
             return store;

@@ -15,11 +15,11 @@ internal sealed class MeteredContentStore : IContentStore
     private readonly Counter<long> opens;
     private readonly Counter<long> deletes;
 
-    public MeteredContentStore(IContentStore inner, Meter meter, Guid storeId, TimeProvider time)
+    public MeteredContentStore(IContentStore inner, Meter meter, string name, TimeProvider time)
     {
         this.inner = inner;
         this.time = time;
-        store = new KeyValuePair<string, object?>("store", storeId.ToString());
+        store = new KeyValuePair<string, object?>("store", name);
         uploads = meter.CreateCounter<long>("slipway.content.uploads", "{upload}", "Uploads by how they ended.");
         uploadedBytes = meter.CreateCounter<long>("slipway.content.uploaded", "By", "Bytes of committed uploads.");
         commitSeconds = meter.CreateHistogram<double>("slipway.content.commit.duration", "s", "Time to make an upload durable and visible.");

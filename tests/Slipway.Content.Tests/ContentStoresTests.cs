@@ -92,7 +92,7 @@ public sealed class ContentStoresTests : IAsyncDisposable
         listener.SetMeasurementEventCallback<long>((_, count, tags, _) =>
         {
             var byName = tags.ToArray().ToDictionary(tag => tag.Key, tag => tag.Value?.ToString());
-            if (byName["store"] == folder.StoreId.ToString())
+            if (byName["store"] == Path.GetFileName(folder.Path))
             {
                 outcomes[byName["outcome"]!] = outcomes.GetValueOrDefault(byName["outcome"]!) + count;
             }

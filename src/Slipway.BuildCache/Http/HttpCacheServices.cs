@@ -15,6 +15,7 @@ internal static class HttpCacheServices
         services.AddSingleton<KeyedHttp>();
         services.AddSingleton<WebDav>();
         services.AddSingleton<Turborepo>();
+        services.AddSingleton<HttpCacheMetrics>();
         services.AddSingleton<HttpCaches>();
         return services;
     }

@@ -27,7 +27,7 @@ namespace Slipway.BuildCache.Http;
 /// right is 401 or 403 with the reason in words, trouble of ours is 503 or 507.
 /// </remarks>
 internal sealed partial class HttpCaches(
-    BuildCacheDirectory caches, BazelHttp bazel, KeyedHttp keyed, WebDav webDav, Turborepo turborepo, ILogger<HttpCaches> logger)
+    BuildCacheDirectory caches, BazelHttp bazel, KeyedHttp keyed, WebDav webDav, Turborepo turborepo, HttpCacheMetrics metrics, TimeProvider time, ILogger<HttpCaches> logger)
 {
     public const string Prefix = BuildCacheOptions.HttpPrefix + "/";
 
@@ -36,6 +36,7 @@ internal sealed partial class HttpCaches(
 
     public async Task HandleAsync(HttpContext http)
     {
+        var started = time.GetTimestamp();
         try
         {
             if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
@@ -61,6 +62,10 @@ internal sealed partial class HttpCaches(
         {
             // Not the client's leaving: its right has ended.
             await RefuseAsync(http, HttpBodies.Ended());
+        }
+        finally
+        {
+            metrics.Ended(http, time.GetElapsedTime(started));
         }
     }
 

@@ -17,6 +17,7 @@ internal sealed class CircuitBreaker(TimeProvider time)
 
     private readonly Lock gate = new();
     private int failures;
+    private long failedCalls;
     private TimeSpan pause;
     private long openUntil;
     private bool probing;
@@ -26,6 +27,9 @@ internal sealed class CircuitBreaker(TimeProvider time)
 
     /// <summary>Since when nothing has succeeded; null when the last call did.</summary>
     public DateTimeOffset? FailingSince { get; private set; }
+
+    /// <summary>Calls that failed, since the start.</summary>
+    public long FailedCalls => Interlocked.Read(ref failedCalls);
 
     public bool IsOpen
     {
@@ -75,6 +79,7 @@ internal sealed class CircuitBreaker(TimeProvider time)
         lock (gate)
         {
             failures++;
+            failedCalls++;
             probing = false;
             Problem = problem;
             FailingSince ??= time.GetUtcNow();

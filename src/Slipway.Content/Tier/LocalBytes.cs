@@ -14,10 +14,14 @@ internal sealed class LocalBytes(SegmentStore store, TieredVolume volume, long? 
     /// <summary>Of these, those that are not in the bucket.</summary>
     public long NotShipped { get; private set; }
 
+    /// <summary>How many files these are.</summary>
+    public int NotShippedFiles { get; private set; }
+
     public void Tidy()
     {
         List<(string Name, long Length, long LastRead, DateTimeOffset ModifiedAt)> droppable = [];
         long used = 0, notShipped = 0;
+        var waiting = 0;
         foreach (var (name, file) in Files())
         {
             used += file.Length;
@@ -28,6 +32,7 @@ internal sealed class LocalBytes(SegmentStore store, TieredVolume volume, long? 
             else
             {
                 notShipped += file.Length;
+                waiting++;
             }
         }
 
@@ -46,6 +51,7 @@ internal sealed class LocalBytes(SegmentStore store, TieredVolume volume, long? 
 
         Used = used;
         NotShipped = notShipped;
+        NotShippedFiles = waiting;
     }
 
     private IEnumerable<(string Name, VolumeEntry File)> Files() =>

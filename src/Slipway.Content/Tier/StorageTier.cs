@@ -5,9 +5,12 @@ namespace Slipway.Content;
 /// <param name="FailingSince">Since when no request has succeeded.</param>
 /// <param name="WaitingSince">Since when something acknowledged is only on this machine; null: all is in the bucket.</param>
 /// <param name="LocalBytes">On this machine, and of these those that are only here.</param>
+/// <param name="NotShippedFiles">Segments and large files that are only here: the queue.</param>
+/// <param name="FailedRequests">Since the start of this server; each attempt counts.</param>
 /// <param name="OtherServers">That share the bucket.</param>
 public sealed record TierStatus(
-    string Bucket, string? Problem, DateTimeOffset? FailingSince, DateTimeOffset? WaitingSince, long LocalBytes, long NotShippedBytes, int OtherServers);
+    string Bucket, string? Problem, DateTimeOffset? FailingSince, DateTimeOffset? WaitingSince, long LocalBytes, long NotShippedBytes, int NotShippedFiles, long FailedRequests,
+    int OtherServers);
 
 /// <summary>
 /// A store's second tier: a bucket. What is written here is shipped there, what was dropped here is read from there, and what other servers
@@ -83,7 +86,8 @@ internal sealed class StorageTier : IAsyncDisposable
     public RemoteBlocks Blocks { get; }
 
     public TierStatus Status => new(
-        options.ToString(), breaker.Problem, breaker.FailingSince, shipper?.WaitingSince, local?.Used ?? 0, local?.NotShipped ?? 0, follower?.Servers ?? 0);
+        options.ToString(), breaker.Problem, breaker.FailingSince, shipper?.WaitingSince, local?.Used ?? 0, local?.NotShipped ?? 0, local?.NotShippedFiles ?? 0, breaker.FailedCalls,
+        follower?.Servers ?? 0);
 
     /// <summary>Bytes of this server's that are in the bucket.</summary>
     public long ShippedBytes =>

@@ -54,6 +54,7 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
             timeout = limit;
         }
 
+        var started = time.GetTimestamp();
         var call = new GrpcCall(http, method, timeout, time, budget);
         ValueTask handling;
         try
@@ -61,17 +62,17 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
             handling = handler(call);
             if (!handling.IsCompletedSuccessfully)
             {
-                return FinishLaterAsync(call, handling);
+                return FinishLaterAsync(call, handling, started);
             }
         }
         catch (Exception failure)
         {
             handling = ValueTask.FromException(failure);
-            return FinishLaterAsync(call, handling);
+            return FinishLaterAsync(call, handling, started);
         }
 
         handling.GetAwaiter().GetResult();
-        Finish(call);
+        Finish(call, started);
         return Task.CompletedTask;
     }
 
@@ -80,7 +81,7 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
         contentType is not null && contentType.StartsWith(ContentType, StringComparison.OrdinalIgnoreCase) &&
         (contentType.Length == ContentType.Length || contentType[ContentType.Length] is '+' or ';' or ' ');
 
-    private async Task FinishLaterAsync(GrpcCall call, ValueTask handling)
+    private async Task FinishLaterAsync(GrpcCall call, ValueTask handling, long started)
     {
         try
         {
@@ -92,6 +93,7 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
             {
                 call.Finish();
                 call.Http.Abort();
+                Measure(GrpcStatus.Cancelled, started);
                 return;
             }
 
@@ -99,7 +101,7 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
             call.Fail(because.Status, because.Message, because.Details);
         }
 
-        Finish(call);
+        Finish(call, started);
     }
 
     private GrpcException StatusOf(GrpcCall call, Exception failure) => failure switch
@@ -109,7 +111,21 @@ internal sealed partial class GrpcEndpoint(GrpcMethod method, GrpcHandler handle
         _ => failures.Of(failure, call.Http),
     };
 
-    private void Finish(GrpcCall call)
+    private void Finish(GrpcCall call, long started)
+    {
+        End(call);
+        Measure(call.Status, started);
+    }
+
+    private void Measure(GrpcStatus status, long started)
+    {
+        if (GrpcServerMetrics.IsWanted)
+        {
+            GrpcServerMetrics.Ended(method, status, time.GetElapsedTime(started));
+        }
+    }
+
+    private void End(GrpcCall call)
     {
         call.Finish();
         var http = call.Http;

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Slipway.Api;
@@ -19,7 +20,7 @@ internal sealed record ScrubOptions(TimeSpan Every, long BytesPerSecond);
 ///   slipway store scrub ─► stop the slow one, if any, and begin               ┘       └─► note in the store's folder
 /// </code>
 /// </summary>
-internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions options, TimeProvider time, ILogger<StoreScrubs> logger) : IHostedService
+internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions options, TimeProvider time, ILogger<StoreScrubs> logger) : IHostedService, IDisposable
 {
     private static readonly TimeSpan LookEvery = TimeSpan.FromMinutes(1);
 
@@ -29,6 +30,7 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
     private readonly Lock gate = new();
     private readonly Dictionary<Guid, ScrubRun> runs = [];
     private readonly CancellationTokenSource stopping = new();
+    private readonly Meter meter = new("Slipway.Stores");
     private Task loop = Task.CompletedTask;
 
     /// <summary>Cancelled when the server stops: nobody waits for a scrub any longer then.</summary>
@@ -36,6 +38,9 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
+        meter.CreateObservableGauge("slipway.stores.scrub.faults", () => Observed(scrub => scrub.Faults), "{fault}", "What the scrub that runs, else the last, has found rotten.");
+        meter.CreateObservableGauge(
+            "slipway.stores.scrub.age", () => Observed(scrub => scrub.StartedAt is { } at ? (long)(time.GetUtcNow() - at).TotalSeconds : -1), "s", "Time since the last scrub began; -1: there was none.");
         loop = RunAsync();
         return Task.CompletedTask;
     }
@@ -51,6 +56,12 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
         }
 
         await Task.WhenAll(last.Select(run => run.Ended));
+    }
+
+    public void Dispose()
+    {
+        meter.Dispose();
+        stopping.Dispose();
     }
 
     /// <summary>The scrub that runs, else the last, and a task that completes when the one that runs has ended.</summary>
@@ -134,6 +145,9 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
             }
         }
     }
+
+    private IEnumerable<Measurement<long>> Observed(Func<StoreScrub, long> of) =>
+        stores.Opened.Select(store => new Measurement<long>(of(Show(store).Scrub), new KeyValuePair<string, object?>("store", store.Name)));
 
     // A store that was never scrubbed is as old as its folder says.
     private bool IsDue(OpenedStore store, StoreScrub last) =>
