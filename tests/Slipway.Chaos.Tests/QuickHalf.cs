@@ -10,6 +10,7 @@ public sealed class QuickHalf
 
     [Theory]
     [MemberData(nameof(Scenarios))]
+    [Trait("speed", "slow")]
     public async Task Every_job_is_accounted_for_through(string id)
     {
         Scenario scenario = ScenarioTable.All.Single(one => one.Id == id);

@@ -6,19 +6,29 @@ namespace Slipway.Content.Tests;
 /// <summary>Kills the machine at a random moment, 200 times, and looks at what the next process finds.</summary>
 public sealed class CrashTests
 {
+    /// <summary>Of each of the two. The first of them are those of the quick forms.</summary>
     private const int Kills = 100;
+
+    private const int QuickKills = 3;
 
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
 
     [Fact]
-    public Task Death_of_the_process_loses_nothing_that_was_acknowledged() => CrashAsync(powerLoss: false);
+    [Trait("speed", "slow")]
+    public Task Death_of_the_process_loses_nothing_that_was_acknowledged() => CrashAsync(powerLoss: false, Kills);
 
     [Fact]
-    public Task Power_loss_loses_nothing_synced_and_leaves_no_action_without_its_blobs() => CrashAsync(powerLoss: true);
+    [Trait("speed", "slow")]
+    public Task Power_loss_loses_nothing_synced_and_leaves_no_action_without_its_blobs() => CrashAsync(powerLoss: true, Kills);
 
-    private static async Task CrashAsync(bool powerLoss)
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public Task The_first_few_deaths_lose_nothing_that_was_promised(bool powerLoss) => CrashAsync(powerLoss, QuickKills);
+
+    private static async Task CrashAsync(bool powerLoss, int kills)
     {
-        for (var seed = 0; seed < Kills; seed++)
+        for (var seed = 0; seed < kills; seed++)
         {
             var random = new Random(seed);
             var volume = new CrashingVolume();

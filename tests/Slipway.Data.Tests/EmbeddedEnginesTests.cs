@@ -55,6 +55,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     [Theory]
     [InlineData("postgres")]
     [InlineData("redis")]
+    [Trait("speed", "slow")]
     public async Task Killed_engine_is_started_again_with_everything_acknowledged(string name)
     {
         await using var engines = await StartAsync(folder.Path);
@@ -69,6 +70,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Engines_outlive_their_server_and_the_next_one_takes_them_over()
     {
         var killed = await StartAsync(folder.Path);
@@ -86,6 +88,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Engine_that_died_together_with_its_server_is_started_beside_the_one_that_did_not()
     {
         var killed = await StartAsync(folder.Path);
@@ -102,6 +105,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Lost_pid_file_does_not_lead_to_a_second_engine()
     {
         var killed = await StartAsync(folder.Path, postgres: false);
@@ -124,6 +128,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Second_server_on_the_same_folder_is_refused()
     {
         await using var first = await StartAsync(folder.Path, postgres: false);
@@ -153,6 +158,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Engines_do_not_run_as_root_and_let_nobody_else_in()
     {
         await using var engines = await StartAsync(this.folder.Path);
@@ -172,6 +178,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Long_and_odd_paths_get_their_sockets_elsewhere()
     {
         var data = folder.Folder($"it's, \"a\" path {new string('x', 90)}");
@@ -201,6 +208,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Engine_that_cannot_start_shows_the_end_of_its_log_and_takes_the_other_down()
     {
         await using (await StartAsync(folder.Path))
@@ -217,6 +225,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Half_made_data_folder_is_swept_and_made_again()
     {
         await using (await StartAsync(folder.Path, redis: false))
@@ -233,6 +242,7 @@ public sealed class EmbeddedEnginesTests : IAsyncDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Times_of_start_are_written_to_the_test_output()
     {
         var first = Stopwatch.StartNew();

@@ -9,8 +9,12 @@ namespace Slipway.EndToEnd.Tests;
 /// Replays, request by request, what nix 2.8.0 was recorded to say to a plain file server. Ours must answer each with the same
 /// status, so that whatever the client did there it can do here.
 /// </summary>
-public sealed partial class TranscriptTests(Acme acme, NixLab nix) : IClassFixture<Acme>, IClassFixture<NixLab>
+public sealed partial class TranscriptTests(Acme acme, NixLab nix) : IClassFixture<Acme>, IClassFixture<NixLab>, IDisposable
 {
+    private readonly TempFolder pushed = new();
+
+    public void Dispose() => pushed.Dispose();
+
     [Fact]
     public async Task Push_into_an_empty_cache_and_push_again_are_answered_as_recorded()
     {
@@ -47,7 +51,7 @@ public sealed partial class TranscriptTests(Acme acme, NixLab nix) : IClassFixtu
     /// <summary>What nix writes for a path, by its place in the cache: the bodies of the recorded PUTs.</summary>
     private async Task<string> FilesAsync(string query, string path, params string[] installable)
     {
-        var folder = Directory.CreateTempSubdirectory("slipway-transcript").FullName;
+        var folder = pushed.Path;
         (await nix.NixAsync("nix", ["copy", "--to", $"file://{folder}{query}", path])).ShouldSucceed();
         if (installable.Length > 0)
         {

@@ -224,6 +224,7 @@ public sealed class BadInputTests
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task A_slow_writer_is_not_cut_off()
     {
         await using var server = await GrpcServer.StartAsync(EchoService.Map, kestrel: options =>

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 namespace Slipway.Grpc.Tests;
 
 /// <summary>Our server and a client that is not ours.</summary>
+[Trait("speed", "slow")]
 public sealed class ForeignClientTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

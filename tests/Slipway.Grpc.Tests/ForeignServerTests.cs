@@ -4,6 +4,7 @@ using System.Globalization;
 namespace Slipway.Grpc.Tests;
 
 /// <summary>Our client and a server that is not ours.</summary>
+[Trait("speed", "slow")]
 public sealed class ForeignServerTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -182,6 +182,7 @@ public sealed class AdminTests(JobsServer server) : IClassFixture<JobsServer>
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Settings_in_redis_that_differ_from_the_databases_are_put_right()
     {
         var queue = await server.QueueAsync();

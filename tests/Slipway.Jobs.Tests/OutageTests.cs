@@ -6,6 +6,7 @@ using Xunit;
 namespace Slipway.Jobs.Tests;
 
 /// <summary>What callers hear while Redis is full or away, and that the server works again after.</summary>
+[Trait("speed", "slow")]
 public sealed class OutageTests : IAsyncLifetime
 {
     private readonly JobsServer server = new();

@@ -41,6 +41,7 @@ public sealed class WatchTests(JobsServer server) : IClassFixture<JobsServer>
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task History_and_workers_tell_what_was_done_over_http()
     {
         var queue = await server.QueueAsync();

@@ -47,6 +47,7 @@ public sealed class Clustering
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task A_killed_master_is_followed_to_its_replica_and_so_is_the_subscription()
     {
         await using RedisClusterFixture cluster = await RedisClusterFixture.StartAsync(Token, replicas: 1);
@@ -86,6 +87,7 @@ public sealed class Clustering
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task A_cluster_that_lacks_a_node_says_so_at_the_timeout_and_heals_with_it()
     {
         await using RedisClusterFixture cluster = await RedisClusterFixture.StartAsync(Token);

@@ -4,6 +4,7 @@ using Slipway.Testing;
 namespace Slipway.Resp.Tests;
 
 /// <summary>The client behind a real sentinel.</summary>
+[Trait("speed", "slow")]
 public sealed class FailingOver
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

@@ -4,6 +4,7 @@ using Slipway.Testing;
 namespace Slipway.Resp.Tests;
 
 /// <summary>The guarantee: idempotent commands that are sent again keep their order, and go before newer ones.</summary>
+[Trait("speed", "slow")]
 public sealed class Ordering
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

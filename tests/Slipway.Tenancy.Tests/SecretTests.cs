@@ -68,7 +68,7 @@ public sealed class SecretTests
         File.Delete(path);
         var third = await RestartAsync();
         third.ShouldNotBe(second);
-        host.Time.Advance(TimeSpan.FromDays(31));
+        host.Time.Sleep(TimeSpan.FromDays(31));
         (await RestartAsync()).ShouldNotBe(third);
         await File.WriteAllTextAsync(path, "junk", Cancelled);
         (await host.Client.JsonAsync("GET", "/v1/whoami", await RestartAsync(), null, Cancelled)).Text("name").ShouldBe("admin");
@@ -90,10 +90,10 @@ public sealed class SecretTests
 
         await housekeeping.SweepAsync(Cancelled);
         (await CountAsync()).ShouldBe("1 2 1");
-        host.Time.Advance(TimeSpan.FromHours(24));
+        host.Time.Sleep(TimeSpan.FromHours(24));
         await housekeeping.SweepAsync(Cancelled);
         (await CountAsync()).ShouldBe("0 0 1");
-        host.Time.Advance(TimeSpan.FromDays(61));
+        host.Time.Sleep(TimeSpan.FromDays(61));
         await housekeeping.SweepAsync(Cancelled);
         (await CountAsync()).ShouldBe("0 0 0");
     }

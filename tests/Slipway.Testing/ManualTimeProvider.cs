@@ -85,6 +85,35 @@ public sealed class ManualTimeProvider : TimeProvider
         }
     }
 
+    /// <summary>
+    /// Lets time pass as on a machine that was suspended: a timer that fell due meanwhile fires once, afterwards, on the calling thread.
+    /// For days: a timer of one second would fire eight million times in 90 of them.
+    /// </summary>
+    public void Sleep(TimeSpan by)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(by, TimeSpan.Zero);
+        List<ManualTimer> due;
+        lock (gate)
+        {
+            MoveTo(ticks + by.Ticks);
+            due = [.. timers.Where(timer => timer.Due <= ticks).OrderBy(timer => timer.Due).ThenBy(timer => timer.Sequence)];
+            foreach (var timer in due)
+            {
+                if (timer.Period > 0)
+                {
+                    timer.Due += ((ticks - timer.Due) / timer.Period + 1) * timer.Period;
+                    timer.Sequence = ++sequence;
+                }
+                else
+                {
+                    timers.Remove(timer);
+                }
+            }
+        }
+
+        due.ForEach(timer => timer.Fire());
+    }
+
     /// <summary>Sets the wall clock without letting time pass, as an operator or NTP would: no timer fires.</summary>
     public void JumpTo(DateTimeOffset now)
     {

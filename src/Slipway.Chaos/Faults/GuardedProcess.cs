@@ -50,6 +50,8 @@ internal sealed partial class GuardedProcess : IAsyncDisposable
             start.ArgumentList.Add(word);
         }
 
+        // What is killed cannot take the sockets of its debugger with it.
+        start.Environment["DOTNET_EnableDiagnostics"] = "0";
         foreach ((string name, string value) in environment ?? new Dictionary<string, string>())
         {
             start.Environment[name] = value;

@@ -3,6 +3,7 @@ using Slipway.Testing;
 namespace Slipway.Content.Tests.Tier;
 
 [Collection(S3Collection.Name)]
+[Trait("speed", "slow")]
 public sealed class S3ObjectStorageTests(S3Server server)
 {
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;

@@ -4,6 +4,7 @@ using static Slipway.Content.Tests.Tier.TierBlobs;
 namespace Slipway.Content.Tests.Tier;
 
 [Collection(S3Collection.Name)]
+[Trait("speed", "slow")]
 public sealed class StorageTierTests(S3Server s3) : IAsyncDisposable
 {
     private readonly Guid storeId = Guid.NewGuid();

@@ -60,6 +60,8 @@ internal sealed partial class SlipwayServer : IAsyncDisposable
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
+            // Tests kill it: then nobody takes the sockets of its debugger away.
+            Environment = { ["DOTNET_EnableDiagnostics"] = "0" },
         };
         process = Process.Start(start)!;
         var log = File.AppendText(folder.File("server.log"));

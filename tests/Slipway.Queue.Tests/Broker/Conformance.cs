@@ -8,20 +8,26 @@ namespace Slipway.Queue.Tests.Broker;
 // Every transition on every kind of Redis.
 public sealed class TransitionsOnOneServer(RedisFleet fleet) : Transitions(fleet, RedisKind.Single);
 
+[Trait("speed", "slow")]
 public sealed class TransitionsOnCluster(RedisFleet fleet) : Transitions(fleet, RedisKind.Cluster);
 
+[Trait("speed", "slow")]
 public sealed class TransitionsBehindSentinel(RedisFleet fleet) : Transitions(fleet, RedisKind.Sentinel);
 
 public sealed class LinkedOnOneServer(RedisFleet fleet) : Linked(fleet, RedisKind.Single);
 
+[Trait("speed", "slow")]
 public sealed class LinkedOnCluster(RedisFleet fleet) : Linked(fleet, RedisKind.Cluster);
 
+[Trait("speed", "slow")]
 public sealed class LinkedBehindSentinel(RedisFleet fleet) : Linked(fleet, RedisKind.Sentinel);
 
 public sealed class LimitsOnOneServer(RedisFleet fleet) : Limits(fleet, RedisKind.Single);
 
+[Trait("speed", "slow")]
 public sealed class LimitsOnCluster(RedisFleet fleet) : Limits(fleet, RedisKind.Cluster);
 
+[Trait("speed", "slow")]
 public sealed class LimitsBehindSentinel(RedisFleet fleet) : Limits(fleet, RedisKind.Sentinel);
 
 public enum RedisKind

@@ -121,6 +121,7 @@ public sealed class OnRedis : IAsyncLifetime
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task An_idle_worker_sends_at_most_one_command_a_second()
     {
         WorkQueue queue = await OpenAsync();
@@ -139,6 +140,7 @@ public sealed class OnRedis : IAsyncLifetime
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Schedules_of_two_processes_fire_each_slot_once()
     {
         var slots = new ConcurrentQueue<DateTimeOffset>();
@@ -196,6 +198,7 @@ public sealed class OnRedis : IAsyncLifetime
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task A_hundred_thousand_jobs_run_once_each_through_two_workers_and_a_stop()
     {
         const int jobs = 100_000;

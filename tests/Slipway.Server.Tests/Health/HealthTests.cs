@@ -17,6 +17,7 @@ public sealed partial class HealthTests
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Readyz_names_each_check_and_turns_with_the_engines()
     {
         await using var server = new RunningServer();

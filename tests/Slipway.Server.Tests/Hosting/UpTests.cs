@@ -11,6 +11,7 @@ using Xunit;
 namespace Slipway.Server.Tests.Hosting;
 
 /// <summary><c>slipway up</c> as a process of its own, with its own engines.</summary>
+[Trait("speed", "slow")]
 public sealed partial class UpTests
 {
     private static CancellationToken CancellationToken => TestContext.Current.CancellationToken;

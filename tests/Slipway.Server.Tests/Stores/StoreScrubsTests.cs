@@ -71,7 +71,7 @@ public sealed class StoreScrubsTests : IAsyncLifetime
     public async Task Zero_means_that_nothing_is_scrubbed_by_itself()
     {
         var scrubs = new StoreScrubs(stores, new ScrubOptions(TimeSpan.Zero, 0), time, NullLogger<StoreScrubs>.Instance);
-        time.Advance(TimeSpan.FromDays(3_000));
+        time.Sleep(TimeSpan.FromDays(3_000));
         scrubs.Look();
         scrubs.Show(store).Scrub.State.ShouldBe(ScrubState.Never);
         await scrubs.StopAsync(CancellationToken);

@@ -13,6 +13,7 @@ namespace Slipway.Server.Tests.Telemetry;
 public sealed class OtlpTests
 {
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Traces_and_logs_go_to_the_configured_collector()
     {
         await using var collector = await Collector.StartAsync();
