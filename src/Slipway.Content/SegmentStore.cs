@@ -13,9 +13,6 @@ public sealed class SegmentStore : IAsyncDisposable
     /// <summary>How many bytes are written before the free space is asked for again. Asking takes 2 µs.</summary>
     private const long CheckRoomEvery = 16L << 20;
 
-    /// <summary>How long the bytes of an upload that can be resumed are kept over a restart.</summary>
-    private static readonly TimeSpan ResumableFor = TimeSpan.FromDays(1);
-
     private readonly IVolume volume;
     private readonly TimeProvider time;
     private readonly long reserveBytes;
@@ -41,6 +38,7 @@ public sealed class SegmentStore : IAsyncDisposable
         this.time = time;
         this.reserveBytes = reserveBytes;
         this.report = report;
+        Unfinished = new UnfinishedUploads(volume, time);
     }
 
     /// <summary>Completes when every blob that was here before can be found.</summary>
@@ -58,6 +56,8 @@ public sealed class SegmentStore : IAsyncDisposable
 
     /// <summary>Called when a space was dropped, before anything of it is deleted.</summary>
     internal Action<Guid>? Dropping { get; set; }
+
+    internal UnfinishedUploads Unfinished { get; }
 
     internal uint NextSegmentNumber => Volatile.Read(ref nextSegment);
 
@@ -314,7 +314,7 @@ public sealed class SegmentStore : IAsyncDisposable
     {
         try
         {
-            new StoreLoader(this, volume, report).Load(time.GetUtcNow() - ResumableFor);
+            new StoreLoader(this, volume, report).Load(time.GetUtcNow() - UnfinishedUploads.ResumableFor);
             loaded.SetResult();
         }
         catch (Exception exception)
@@ -331,6 +331,7 @@ public sealed class SegmentStore : IAsyncDisposable
         {
             while (await timer.WaitForNextTickAsync(stopping.Token))
             {
+                SweepUploads();
                 foreach (var space in spaces.Values)
                 {
                     await KeepHouseAsync(space, stopping.Token);
@@ -339,6 +340,19 @@ public sealed class SegmentStore : IAsyncDisposable
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
+        }
+    }
+
+    private void SweepUploads()
+    {
+        try
+        {
+            Unfinished.Sweep();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // The next round tries again.
+            report($"Uploads that nobody resumed could not be deleted: {exception.Message}");
         }
     }
 

@@ -50,6 +50,10 @@ internal sealed class StoreLoader(SegmentStore store, IVolume volume, Action<str
             {
                 volume.Delete($"uploads/{upload.Name}");
             }
+            else
+            {
+                store.Unfinished.LeftOver($"uploads/{upload.Name}", upload.ModifiedAt);
+            }
         }
     }
 

@@ -370,6 +370,63 @@ public sealed class ContentSpaceTests
     }
 
     [Fact]
+    public async Task Uploads_under_way_and_broken_ones_count_to_the_quota()
+    {
+        await using var store = await OpenAsync();
+        var space = store.Space(Guid.NewGuid());
+        space.Quota = 4 << 20;
+        var bytes = Bytes(3 << 20);
+        await using (var one = space.BeginLarge("one"))
+        {
+            await one.WriteAsync(bytes, CancellationToken);
+            await using var beside = space.BeginLarge("beside");
+            (await Should.ThrowAsync<ContentStoreException>(async () => await beside.WriteAsync(bytes, CancellationToken))).Failure.ShouldBe(ContentFailure.QuotaExhausted);
+            await beside.DiscardAsync();
+        }
+
+        // A broken one is given up when there is no room for another; resumed, its bytes are not counted twice.
+        space.Usage.StoredBytes.ShouldBeInRange(3 << 20, (3 << 20) + 8192);
+        await using (var two = space.BeginLarge("two"))
+        {
+            await two.WriteAsync(bytes, CancellationToken);
+        }
+
+        volume.List("uploads").Count.ShouldBe(1);
+        await using (var resumed = space.BeginLarge("two"))
+        {
+            await resumed.ReadResumedAsync(_ => ValueTask.CompletedTask, CancellationToken);
+            await resumed.CommitAsync(KeyOf(bytes), BlobCodec.Raw, bytes.Length, Durability.Written, CancellationToken);
+        }
+
+        (await GetAsync(space, KeyOf(bytes))).ShouldBe(bytes);
+        space.Usage.StoredBytes.ShouldBeInRange(3 << 20, (3 << 20) + 8192);
+        volume.List("uploads").ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Upload_nobody_resumes_for_a_day_is_deleted_while_the_store_runs_also_one_of_an_earlier_process()
+    {
+        var owner = Guid.NewGuid();
+        var store = await OpenAsync();
+        await BreakOffAsync(store, "early");
+        await store.DisposeAsync();
+        volume.ModifiedAt = time.GetUtcNow();
+        await using var again = await OpenAsync();
+        await BreakOffAsync(again, "late");
+        await BreakOffAsync(again, "nothing", length: 0);
+        volume.List("uploads").Count.ShouldBe(2);
+        time.Advance(TimeSpan.FromDays(2));
+        await Eventually.TrueAsync(() => volume.List("uploads").Count == 0, CancellationToken);
+        again.Space(owner).Usage.StoredBytes.ShouldBe(0);
+
+        async Task BreakOffAsync(SegmentStore into, string name, int length = 100_000)
+        {
+            await using var upload = into.Space(owner).BeginLarge(name);
+            await upload.WriteAsync(Bytes(length), CancellationToken);
+        }
+    }
+
+    [Fact]
     public async Task Upload_with_a_name_goes_on_where_the_last_process_left_it()
     {
         var owner = Guid.NewGuid();

@@ -113,12 +113,15 @@ internal sealed class CrashingVolume : IVolume
         }
     }
 
+    /// <summary>When all files were changed last, as far as the volume tells.</summary>
+    public DateTimeOffset ModifiedAt { get; set; } = DateTimeOffset.MaxValue;
+
     public IReadOnlyList<VolumeEntry> List(string folder)
     {
         lock (volumeLock)
         {
             return [.. names.Where(pair => pair.Key.StartsWith(folder + "/", StringComparison.Ordinal))
-                .Select(pair => new VolumeEntry(pair.Key[(folder.Length + 1)..], pair.Value.Bytes.Length, DateTimeOffset.MaxValue))];
+                .Select(pair => new VolumeEntry(pair.Key[(folder.Length + 1)..], pair.Value.Bytes.Length, ModifiedAt))];
         }
     }
 

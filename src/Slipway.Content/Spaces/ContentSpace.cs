@@ -33,6 +33,7 @@ public sealed class ContentSpace
     private long segmentBytes;
     private long largeBytes;
     private long largeFiles;
+    private long unfinishedBytes;
     private long lastLoss;
     private long changes;
     private long checkpointedAt;
@@ -91,7 +92,7 @@ public sealed class ContentSpace
 
     internal long Now => time.GetUtcNow().ToUnixTimeSeconds();
 
-    internal long StoredBytes => Volatile.Read(ref segmentBytes) + Volatile.Read(ref largeBytes);
+    internal long StoredBytes => Volatile.Read(ref segmentBytes) + Volatile.Read(ref largeBytes) + Volatile.Read(ref unfinishedBytes);
 
     internal bool IsDropped => isDropped;
 
@@ -329,6 +330,9 @@ public sealed class ContentSpace
 
     internal bool HasRoomFor(long bytes) => !IsOverQuotaWith(bytes) && store.HasRoomFor(bytes);
 
+    /// <summary>Bytes on the disk of uploads that are not committed (yet).</summary>
+    internal void CountUnfinished(long bytes) => Interlocked.Add(ref unfinishedBytes, bytes);
+
     internal bool IsOverQuotaWith(long bytes) => Quota is { } quota && StoredBytes + bytes > quota;
 
     internal async ValueTask MakeRoomAsync(long bytes, CancellationToken cancellationToken)
@@ -336,6 +340,11 @@ public sealed class ContentSpace
         await store.Loaded.WaitAsync(cancellationToken);
         ObjectDisposedException.ThrowIf(isDropped, this);
         store.ThrowUnlessRoomFor(bytes);
+        if (IsOverQuotaWith(bytes))
+        {
+            store.Unfinished.MakeRoom(this, () => IsOverQuotaWith(bytes));
+        }
+
         if (IsOverQuotaWith(bytes))
         {
             await eviction.MakeRoomAsync(bytes, cancellationToken);
@@ -573,6 +582,7 @@ public sealed class ContentSpace
             RemoveSegment(segment);
         }
 
+        store.Unfinished.Drop(this);
         index.Dispose();
     }
 

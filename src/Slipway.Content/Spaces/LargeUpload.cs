@@ -11,6 +11,9 @@ public sealed class LargeUpload : IAsyncDisposable
     // Measured on 2 cores: from 256 KiB on, larger buffers write no faster; with 1,000 uploads open it is 256 MiB.
     private const int BufferSize = 256 * 1024;
 
+    // An inode and a directory entry: a file of one byte is not for nothing.
+    private const long FileCost = 4096;
+
     private readonly ContentSpace space;
     private readonly IVolume volume;
     private readonly string name;
@@ -22,6 +25,7 @@ public sealed class LargeUpload : IAsyncDisposable
     private ValueTask write;
     private uint crc = uint.MaxValue;
     private long flushed;
+    private long counted;
     private State state;
 
     internal LargeUpload(ContentSpace space, IVolume volume, string name, bool keep)
@@ -34,10 +38,13 @@ public sealed class LargeUpload : IAsyncDisposable
         {
             file = volume.Open(name, forWriting: true);
             flushed = ResumedLength = file.Length;
+            counted = FileCost + flushed;
+            space.Store.Unfinished.Resume(name, space, counted);
         }
         else
         {
             file = volume.Create(name);
+            space.CountUnfinished(counted = FileCost);
         }
     }
 
@@ -90,6 +97,8 @@ public sealed class LargeUpload : IAsyncDisposable
     {
         file.Truncate(0);
         flushed = ResumedLength = 0;
+        space.CountUnfinished(FileCost - counted);
+        counted = FileCost;
         buffered = 0;
         crc = uint.MaxValue;
     }
@@ -137,6 +146,7 @@ public sealed class LargeUpload : IAsyncDisposable
             var record = new Record(RecordKind.Large, key, codec, payload.Length, length, space.Now, Crc32C.Of(payload));
             // From here on the record may be in the log, whatever happens: the file must stay.
             state = State.Committed;
+            Uncount();
             await space.Writer.AppendAsync(record, payload, large, replaces: null);
             if (durability == Durability.Synced)
             {
@@ -198,7 +208,17 @@ public sealed class LargeUpload : IAsyncDisposable
             ArrayPool<byte>.Shared.Return(rented);
         }
 
-        if (!wasCommitted && !keep)
+        if (wasCommitted)
+        {
+            return;
+        }
+
+        if (keep && flushed > 0)
+        {
+            space.Store.Unfinished.Keep(name, space, counted);
+            counted = 0;
+        }
+        else
         {
             Delete();
         }
@@ -215,9 +235,10 @@ public sealed class LargeUpload : IAsyncDisposable
 
         await LandAsync();
         space.Store.ThrowUnlessRoomFor(buffered);
-        if (space.IsOverQuotaWith(BytesWritten))
+        // What was flushed before is counted already.
+        if (space.IsOverQuotaWith(buffered))
         {
-            await space.MakeRoomAsync(BytesWritten, cancellationToken);
+            await space.MakeRoomAsync(buffered, cancellationToken);
         }
 
         crc = Crc32C.Append(crc, buffer.AsSpan(0, buffered));
@@ -241,6 +262,8 @@ public sealed class LargeUpload : IAsyncDisposable
         {
             await write;
             flushed += writingLength;
+            counted += writingLength;
+            space.CountUnfinished(writingLength);
         }
         catch (IOException exception)
         {
@@ -253,8 +276,16 @@ public sealed class LargeUpload : IAsyncDisposable
         }
     }
 
+    private void Uncount()
+    {
+        space.Store.Unfinished.Forget(name);
+        space.CountUnfinished(-counted);
+        counted = 0;
+    }
+
     private void Delete()
     {
+        Uncount();
         try
         {
             volume.Delete(name);
