@@ -56,6 +56,7 @@ internal sealed class ClusterMap(RespUrl url, RespOptions options, Func<RespEndp
     public RespEndpoint? Redirect(RespNode from)
     {
         RespEndpoint? knows = null;
+        var asked = new Dictionary<int, RespNode>();
         lock (routing)
         {
             if (closed)
@@ -75,6 +76,7 @@ internal sealed class ClusterMap(RespUrl url, RespOptions options, Func<RespEndp
                 if (ask)
                 {
                     pending.AskedTo = node;
+                    asked[slot] = node;
                 }
                 else
                 {
@@ -82,6 +84,14 @@ internal sealed class ClusterMap(RespUrl url, RespOptions options, Func<RespEndp
                     knows = target;
                 }
             });
+
+            // What the same pipeline had refused otherwise (TRYAGAIN while half of the keys were gone, NOSCRIPT) goes with it: left here, the
+            // older ones would be overtaken by those that were asked elsewhere. Where they go, TRYAGAIN is said until all keys are there.
+            if (asked.Count > 0)
+            {
+                from.Queue.ForEachRefused(pending => pending.AskedTo ??= asked.GetValueOrDefault(pending.Slot));
+            }
+
             DealOut(from);
         }
 
