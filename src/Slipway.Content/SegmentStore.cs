@@ -13,6 +13,12 @@ public sealed class SegmentStore : IAsyncDisposable
     /// <summary>How many bytes are written before the free space is asked for again. Asking takes 2 µs.</summary>
     private const long CheckRoomEvery = 16L << 20;
 
+    /// <summary>How many puts come before the indexes are counted again: 50 KB of them.</summary>
+    private const int CountIndexEvery = 1000;
+
+    /// <summary>What a blob takes in an index at the most (<see cref="BlobIndex"/>).</summary>
+    private const int IndexBytesPerBlob = 52;
+
     private readonly IVolume volume;
     private readonly TimeProvider time;
     private readonly long reserveBytes;
@@ -30,6 +36,8 @@ public sealed class SegmentStore : IAsyncDisposable
     private long nextFile = 1;
     private long lastUpload;
     private long freeBytes;
+    private int sinceIndexCount;
+    private volatile bool isIndexFull;
     private long sinceCheck = CheckRoomEvery;
 
     internal SegmentStore(IVolume volume, TimeProvider time, long reserveBytes, Action<string> report)
@@ -58,6 +66,12 @@ public sealed class SegmentStore : IAsyncDisposable
     internal Action<Guid>? Dropping { get; set; }
 
     internal UnfinishedUploads Unfinished { get; }
+
+    /// <summary>
+    /// Memory that the indexes of all spaces may take: a quarter of what this process may have (5 million blobs take 250 MB). Blobs of one
+    /// byte take more of it than of any quota, and a server that is killed for its memory serves nobody.
+    /// </summary>
+    internal long IndexBudget { get; init; } = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4;
 
     internal uint NextSegmentNumber => Volatile.Read(ref nextSegment);
 
@@ -265,6 +279,40 @@ public sealed class SegmentStore : IAsyncDisposable
         {
             throw new ContentStoreException(ContentFailure.StoreFull,
                 $"The store has no room for {bytes} more bytes: {volume.FreeBytes} are free and {reserveBytes} are kept in reserve.");
+        }
+    }
+
+    /// <summary>
+    /// Whether the indexes take all they may and this space has more than an equal share of it: then it is refused, and who has less goes on.
+    /// </summary>
+    internal bool IsIndexFullFor(ContentSpace space)
+    {
+        if (!isIndexFull && Interlocked.Increment(ref sinceIndexCount) < CountIndexEvery)
+        {
+            return false;
+        }
+
+        Volatile.Write(ref sinceIndexCount, 0);
+        long blobs = 0;
+        var inUse = 0;
+        foreach (var one in spaces.Values)
+        {
+            var count = one.Index.Count;
+            blobs += count;
+            inUse += count > 0 ? 1 : 0;
+        }
+
+        isIndexFull = blobs * IndexBytesPerBlob > IndexBudget;
+        return isIndexFull && space.Index.Count * IndexBytesPerBlob > IndexBudget / inUse;
+    }
+
+    /// <exception cref="ContentStoreException"><see cref="ContentFailure.StoreFull"/></exception>
+    internal void ThrowIfIndexFullFor(ContentSpace space)
+    {
+        if (IsIndexFullFor(space))
+        {
+            throw new ContentStoreException(ContentFailure.StoreFull,
+                $"The indexes of this store have the {IndexBudget} bytes of memory they may take, and this part of it has more than its share with {space.Index.Count} blobs. Give it a retention or a smaller quota, or the server more memory.");
         }
     }
 

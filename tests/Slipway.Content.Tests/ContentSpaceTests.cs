@@ -370,6 +370,36 @@ public sealed class ContentSpaceTests
     }
 
     [Fact]
+    public async Task Space_that_fills_the_memory_of_the_indexes_is_refused_and_the_others_go_on()
+    {
+        await using var store = volume.OpenStore(time: time, indexBudget: 52 * 2_000);
+        await store.Loaded;
+        var (greedy, modest) = (store.Space(Guid.NewGuid()), store.Space(Guid.NewGuid()));
+        await PutAsync(modest, Bytes(10, seed: -1));
+        var put = 0;
+        var refusal = await Should.ThrowAsync<ContentStoreException>(async () =>
+        {
+            for (; put < 10_000; put++)
+            {
+                await PutAsync(greedy, Bytes(10, put));
+            }
+        });
+
+        (refusal.Failure, refusal.Message.Contains("memory", StringComparison.Ordinal)).ShouldBe((ContentFailure.StoreFull, true));
+        put.ShouldBeInRange(1_900, 3_100);
+        await PutAsync(modest, Bytes(10, seed: -2));
+        (await GetAsync(greedy, KeyOf(Bytes(10, 5)))).ShouldBe(Bytes(10, 5));
+
+        // With room again it goes on.
+        for (var at = 0; at < put; at++)
+        {
+            greedy.Remove(KeyOf(Bytes(10, at)));
+        }
+
+        await PutAsync(greedy, Bytes(10, 5));
+    }
+
+    [Fact]
     public async Task Uploads_under_way_and_broken_ones_count_to_the_quota()
     {
         await using var store = await OpenAsync();

@@ -30,7 +30,7 @@ internal sealed class CrashingVolume : IVolume
     /// <summary>The next so many writes, syncs, renames and deletes work; then the machine is dead.</summary>
     public void DieAfter(int operations) => Volatile.Write(ref operationsLeft, operations);
 
-    public SegmentStore OpenStore(long reserveBytes = 0, TimeProvider? time = null, List<string>? reports = null, int segmentBytes = 64 << 10)
+    public SegmentStore OpenStore(long reserveBytes = 0, TimeProvider? time = null, List<string>? reports = null, int segmentBytes = 64 << 10, long indexBudget = 1L << 30)
     {
         var store = new SegmentStore(this, time ?? TimeProvider.System, reserveBytes, problem =>
         {
@@ -41,6 +41,7 @@ internal sealed class CrashingVolume : IVolume
         })
         {
             SegmentBytes = segmentBytes,
+            IndexBudget = indexBudget,
         };
         store.Start(TimeSpan.FromDays(1));
         return store;

@@ -328,7 +328,7 @@ public sealed class ContentSpace
     internal bool IsCurrent(in PlacedRecord placed, Segment segment, out IndexEntry entry) =>
         index.TryGet(placed.Record.Key, out entry) && entry.IsSamePlace(placed.EntryIn(segment.Number));
 
-    internal bool HasRoomFor(long bytes) => !IsOverQuotaWith(bytes) && store.HasRoomFor(bytes);
+    internal bool HasRoomFor(long bytes) => !IsOverQuotaWith(bytes) && store.HasRoomFor(bytes) && !store.IsIndexFullFor(this);
 
     /// <summary>Bytes on the disk of uploads that are not committed (yet).</summary>
     internal void CountUnfinished(long bytes) => Interlocked.Add(ref unfinishedBytes, bytes);
@@ -340,6 +340,7 @@ public sealed class ContentSpace
         await store.Loaded.WaitAsync(cancellationToken);
         ObjectDisposedException.ThrowIf(isDropped, this);
         store.ThrowUnlessRoomFor(bytes);
+        store.ThrowIfIndexFullFor(this);
         if (IsOverQuotaWith(bytes))
         {
             store.Unfinished.MakeRoom(this, () => IsOverQuotaWith(bytes));

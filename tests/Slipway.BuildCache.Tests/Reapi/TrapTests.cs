@@ -192,4 +192,37 @@ public sealed class TrapTests(BuildCacheServer server)
         using var other = await NewAsync(server);
         await other.PutAsync(item);
     }
+
+    [Fact]
+    public async Task Trouble_with_the_disk_is_never_told_as_a_miss()
+    {
+        using var client = await NewAsync(server);
+        var bytes = Bytes(2_000_000, seed: 91);
+        var large = System.IO.Directory.GetFiles(server.Running.DataFolder, "*", SearchOption.AllDirectories).ToHashSet();
+        var digest = await client.PutAsync(bytes);
+        var file = System.IO.Directory.GetFiles(server.Running.DataFolder, "*", SearchOption.AllDirectories)
+            .Single(path => !large.Contains(path) && new FileInfo(path).Length == bytes.Length);
+        var aside = file + ".aside";
+        File.Move(file, aside);
+        // A folder in its place: the blob can't be opened, and it is not gone.
+        System.IO.Directory.CreateDirectory(file);
+        try
+        {
+            (await client.ReadAsync(client.ReadName(digest)).RefusedAsync()).Status.ShouldBe(GrpcStatus.Unavailable);
+            (await client.ReadAsync(client.ReadName(digest, "compressed-blobs/zstd")).RefusedAsync()).Status.ShouldBe(GrpcStatus.Unavailable);
+            var batch = await client.CallAsync<BatchReadBlobsResponse>(CasPath + "BatchReadBlobs", new BatchReadBlobsRequest { InstanceName = client.Instance, Digests = { digest } });
+            batch.Responses.Single().Status.Code.ShouldBe((int)GrpcStatus.Unavailable);
+            (await client.StreamAsync<GetTreeResponse>(CasPath + "GetTree", new GetTreeRequest { InstanceName = client.Instance, RootDigest = digest }).RefusedAsync()).Status.ShouldBe(GrpcStatus.Unavailable);
+            (await client.CallAsync<SplitBlobResponse>(CasPath + "SplitBlob", new SplitBlobRequest { InstanceName = client.Instance, BlobDigest = digest }).RefusedAsync()).Status.ShouldBe(GrpcStatus.Unavailable);
+            using var answer = await server.Client.CallAsync("GET", $"/cache/{client.Instance}/cas/{digest.Hash}", server.Owner, null, CancellationToken);
+            ((int)answer.StatusCode).ShouldBe(503);
+        }
+        finally
+        {
+            System.IO.Directory.Delete(file);
+            File.Move(aside, file);
+        }
+
+        (await client.ReadAsync(client.ReadName(digest))).ShouldBe(bytes);
+    }
 }
