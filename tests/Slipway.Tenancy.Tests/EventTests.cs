@@ -13,6 +13,7 @@ public sealed class EventTests
     private static CancellationToken Cancelled => TenancyHost.Cancelled;
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Seqs_have_no_gap_and_the_chain_holds_when_many_write_and_some_fail()
     {
         await using var host = await StartWithOrgAsync();

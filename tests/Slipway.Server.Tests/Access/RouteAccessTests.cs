@@ -47,6 +47,7 @@ public sealed class RouteAccessTests(AcmeServer server) : IClassFixture<AcmeServ
             .ShouldAllBe(endpoint => endpoint.Metadata.OfType<AccessRule>().Count() == 1);
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Every_route_answers_every_caller_as_the_table_says() =>
         (await AccessTable.DifferencesAsync(server.World, [.. V1, .. NixAccessRows.Open], CancellationToken)).ShouldBe("");
 

@@ -64,6 +64,7 @@ public sealed partial class HealthTests
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Readyz_takes_a_redis_that_may_evict_jobs_where_the_operator_says_so()
     {
         await using var server = new RunningServer();
@@ -116,6 +117,7 @@ public sealed partial class HealthTests
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task A_stopping_server_says_so_first_and_finishes_what_it_has()
     {
         var entered = new TaskCompletionSource();
@@ -148,6 +150,7 @@ public sealed partial class HealthTests
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task A_request_under_way_outlives_the_listeners_and_force_ends_it()
     {
         var entered = new TaskCompletionSource();

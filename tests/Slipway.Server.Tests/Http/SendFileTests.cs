@@ -229,6 +229,7 @@ public sealed class SendFileTests : IDisposable
     }
 
     [Fact]
+    [Trait("speed", "slow")]
     public async Task Reader_below_the_minimum_rate_is_cut_and_one_above_it_is_not()
     {
         var path = MakeSparseFile(20_000_000);
