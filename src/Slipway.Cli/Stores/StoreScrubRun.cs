@@ -56,7 +56,7 @@ internal sealed class StoreScrubRun : Verb
         var scrub = await run.Client.GetScrubAsync(store, TimeSpan.Zero, cancellationToken);
         if (scrub is { State: "running", Scheduled: false })
         {
-            run.Terminal.Warn($"{store} is being scrubbed already, since {Figures.Since(scrub.StartedAt ?? run.Now, run.Now)}{(run.Get(rate) is null ? "" : "; --rate is not used")}");
+            run.Terminal.Warn($"{store} is being scrubbed already, begun {Figures.Since(scrub.StartedAt ?? run.Now, run.Now)}{(run.Get(rate) is null ? "" : "; --rate is not used")}");
         }
         else
         {

@@ -13,6 +13,7 @@ internal sealed class ScrubRun
     private readonly TimeProvider time;
     private readonly CancellationTokenSource stop = new();
     private readonly ScrubNote start;
+    private readonly Action<StoreScrub> ended;
     private readonly Action<string> report;
     private volatile ScrubNote note;
     // What the next server goes on from: a segment that was read in part is read again, so it does not count yet.
@@ -20,11 +21,13 @@ internal sealed class ScrubRun
     private long notedAt;
 
     /// <param name="start">Where it begins, with what an earlier part of it has found.</param>
-    public ScrubRun(OpenedStore store, ScrubNote start, TimeProvider time, Action<string> report)
+    /// <param name="ended">Told how it ended; not when the server stops.</param>
+    public ScrubRun(OpenedStore store, ScrubNote start, TimeProvider time, Action<StoreScrub> ended, Action<string> report)
     {
         this.store = store;
         this.start = start;
         this.time = time;
+        this.ended = ended;
         this.report = report;
         note = start;
         settled = start.Scrub;
@@ -103,6 +106,7 @@ internal sealed class ScrubRun
     {
         note = new ScrubNote(note.Scrub with { State = state, EndedAt = time.GetUtcNow(), Error = error });
         Write();
+        ended(note.Scrub);
     }
 
     private void Write()

@@ -130,7 +130,6 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
                         continue;
                     }
 
-                    Tell(run.Now);
                     runs.Remove(store.Id);
                 }
 
@@ -161,7 +160,7 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
     private StoreScrub Begin(OpenedStore store, ScrubNote note)
     {
         stopping.Token.ThrowIfCancellationRequested();
-        var run = new ScrubRun(store, note, time, problem => Log.Problem(logger, store.Name, problem));
+        var run = new ScrubRun(store, note, time, Tell, problem => Log.Problem(logger, store.Name, problem));
         runs[store.Id] = run;
         run.Begin(stopping.Token);
         Log.Began(logger, store.Name, note.Scrub.BytesTotal);
@@ -215,7 +214,7 @@ internal sealed partial class StoreScrubs(ContentStores stores, ScrubOptions opt
         [LoggerMessage(LogLevel.Information, "The scrub of store {Store} is {State}; all of {Bytes} bytes was sound.")]
         public static partial void Sound(ILogger logger, string store, string state, long bytes);
 
-        [LoggerMessage(LogLevel.Error, "The scrub of store {Store} found {Faults} faults in {Bytes} bytes: the disk may be failing. What rotted is quarantined and healed by the next upload.")]
+        [LoggerMessage(LogLevel.Error, "The scrub of store {Store} found {Faults} rotten blobs or files in {Bytes} bytes: the disk may be failing. What rotted is quarantined and healed by the next upload.")]
         public static partial void Rotten(ILogger logger, string store, long faults, long bytes);
 
         [LoggerMessage(LogLevel.Warning, "Store {Store}: {Problem}")]

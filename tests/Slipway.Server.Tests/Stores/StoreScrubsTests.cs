@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Shouldly;
 using Slipway.Content;
@@ -104,6 +105,26 @@ public sealed class StoreScrubsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Rot_is_an_error_in_the_log()
+    {
+        var lines = new ErrorLines();
+        var scrubs = new StoreScrubs(stores, new ScrubOptions(TimeSpan.Zero, 0), time, lines);
+        var segment = Directory.EnumerateFiles(folder.File("one/segments")).Single();
+        using (var handle = File.OpenHandle(segment, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite))
+        {
+            var there = new byte[1];
+            RandomAccess.Read(handle, there, 50_000);
+            RandomAccess.Write(handle, [(byte)(there[0] ^ 1)], 50_000);
+        }
+
+        await scrubs.StartAsync(store, bytesPerSecond: 0);
+        await scrubs.Show(store).Ended.WaitAsync(CancellationToken);
+
+        lines.Texts.Single().ShouldContain("The scrub of store one found 1 rotten");
+        await scrubs.StopAsync(CancellationToken);
+    }
+
+    [Fact]
     public async Task A_scrub_that_a_restart_cut_short_goes_on()
     {
         time.Advance(Every + TimeSpan.FromMinutes(1));
@@ -138,4 +159,22 @@ public sealed class StoreScrubsTests : IAsyncLifetime
         }, CancellationToken);
 
     private StoreScrubs New(long bytesPerSecond) => new(stores, new ScrubOptions(Every, bytesPerSecond), time, NullLogger<StoreScrubs>.Instance);
+
+    private sealed class ErrorLines : ILogger<StoreScrubs>
+    {
+        public List<string> Texts { get; } = [];
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (logLevel >= LogLevel.Error)
+            {
+                Texts.Add(formatter(state, exception));
+            }
+        }
+    }
 }
