@@ -26,6 +26,12 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
     /// <summary>Accesses remembered for one caller. A client that makes up sub-namespaces only makes itself slower.</summary>
     private const int MostPerCaller = 1000;
 
+    /// <summary>What keys begin with, and no name of an org.</summary>
+    private const string KeyPrefix = "slp_";
+
+    /// <summary>A key is 71 characters.</summary>
+    private const int LongestKey = 80;
+
     internal static readonly (BuildCacheRights Right, Permission Permission)[] Permissions =
     [
         (BuildCacheRights.Read, BuildCachePermissions.Read),
@@ -66,13 +72,27 @@ internal sealed class BuildCacheDirectory(Database database, Authenticator authe
             : AwaitedAsync(caller, instanceName.ToString(), needed);
     }
 
-    /// <summary>The same for a name in UTF-8, as it stands in a message.</summary>
+    /// <summary>
+    /// The same for a name in UTF-8, as it stands in a message. There a key may stand before the name (<c>slp_…/org/cache</c>), for
+    /// clients that send no headers; one in the header comes first. In the paths of HTTP it may not: those end up in the logs of proxies.
+    /// </summary>
     public ValueTask<BuildCacheAccess> FindAsync(HttpContext http, ReadOnlySpan<byte> instanceName, BuildCacheRights needed, CancellationToken cancellationToken)
     {
         // A name that is too long or no ASCII is the name of nothing, and must not be told apart from others of nothing.
-        Span<char> text = stackalloc char[InstanceName.LongestName + 1];
+        Span<char> text = stackalloc char[LongestKey + 1 + InstanceName.LongestName + 1];
         var status = System.Text.Ascii.ToUtf16(instanceName[..Math.Min(instanceName.Length, text.Length)], text, out var length);
-        return FindAsync(http, status == System.Buffers.OperationStatus.Done ? text[..length] : "?", needed, cancellationToken);
+        ReadOnlySpan<char> name = status == System.Buffers.OperationStatus.Done ? text[..length] : "?";
+        if (!name.StartsWith(KeyPrefix) || http.Request.Headers.Authorization.Count > 0)
+        {
+            return FindAsync(http, name, needed, cancellationToken);
+        }
+
+        var end = name.IndexOf('/');
+        var rest = end < 0 ? [] : name[(end + 1)..];
+        var caller = authenticator.AuthenticateAsync(end < 0 ? name : name[..end], cancellationToken);
+        return caller.IsCompletedSuccessfully
+            ? ValueTask.FromResult(Find(caller.Result, rest, needed))
+            : AwaitedAsync(caller, rest.ToString(), needed);
     }
 
     /// <summary>The same for a caller that is known already.</summary>

@@ -225,4 +225,30 @@ public sealed class TrapTests(BuildCacheServer server)
 
         (await client.ReadAsync(client.ReadName(digest))).ShouldBe(bytes);
     }
+
+    [Fact]
+    public async Task Key_before_the_instance_name_is_taken_from_who_sends_none_in_a_header()
+    {
+        using var owner = await ReapiClient.NewAsync(server);
+        using var named = ReapiClient.Of(server, $"{server.Owner}/{owner.Instance}", token: null);
+        var (small, large) = (new byte[200], new byte[1_200_000]);
+        Random.Shared.NextBytes(small);
+        Random.Shared.NextBytes(large);
+        foreach (var blob in (byte[][])[small, large])
+        {
+            (await named.MissingAsync(ReapiClient.Sha256Of(blob))).Count.ShouldBe(1);
+            var digest = await named.PutAsync(blob);
+            (await owner.MissingAsync(digest)).ShouldBeEmpty();
+            (await named.ReadAsync($"{named.Instance}/blobs/{digest.Hash}/{digest.SizeBytes}")).ShouldBe(blob);
+        }
+
+        // One in the header counts alone, and a key that is none is told as one in the header is.
+        using var both = ReapiClient.Of(server, $"{server.Owner}/{owner.Instance}", server.Owner);
+        (await Should.ThrowAsync<GrpcException>(() => both.MissingAsync())).Status.ShouldBe(GrpcStatus.PermissionDenied);
+        using var wrong = ReapiClient.Of(server, $"slp_u_wrong/{owner.Instance}", token: null);
+        var refused = await Should.ThrowAsync<GrpcException>(() => wrong.MissingAsync());
+        refused.Status.ShouldBe(GrpcStatus.Unauthenticated);
+        refused.Message.ShouldContain("not a Slipway key");
+        refused.Message.ShouldNotContain("slp_u_wrong");
+    }
 }

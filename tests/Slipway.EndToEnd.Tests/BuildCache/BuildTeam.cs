@@ -74,10 +74,15 @@ internal sealed record BuildCacheUnderTest(SlipwayServer Server, string Name)
     public Uri Url => new(Server.Url, $"/cache/{Name}");
 
     /// <summary>Options that make a Bazel use it, by <c>http</c> or <c>grpc</c>.</summary>
+    /// <param name="protocol">"http", "grpc", or "grpc-named": with the key before the instance name, for a Bazel that sends a gRPC cache no headers.</param>
     public string[] BazelOptions(string protocol, string key) =>
     [
-        .. protocol == "grpc" ? (string[])[$"--remote_cache=grpc://127.0.0.1:{Server.GrpcPort}", $"--remote_instance_name={Name}"] : [$"--remote_cache={Url}"],
-        $"--remote_header=authorization=Bearer {key}",
+        .. protocol switch
+        {
+            "http" => (string[])[$"--remote_cache={Url}", $"--remote_header=authorization=Bearer {key}"],
+            "grpc" => [$"--remote_cache=grpc://127.0.0.1:{Server.GrpcPort}", $"--remote_instance_name={Name}", $"--remote_header=authorization=Bearer {key}"],
+            _ => [$"--remote_cache=grpc://127.0.0.1:{Server.GrpcPort}", $"--remote_instance_name={key}/{Name}"],
+        },
         "--remote_timeout=30",
     ];
 
