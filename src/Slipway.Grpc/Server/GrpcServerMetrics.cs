@@ -4,7 +4,7 @@ namespace Slipway.Grpc;
 
 /// <summary>
 /// How long the calls of each method took and how they ended, in the meter "Slipway.Grpc". One instrument, as its count is the number of
-/// calls: a measurement costs 0.2 µs on a path that has 50. Methods are those that were mapped, so the labels are bounded.
+/// calls: all the measurements of a call, Kestrel's too, are 3.5 % of a small write (bench/buildcache). Methods are those that were mapped, so the labels are bounded.
 /// </summary>
 internal static class GrpcServerMetrics
 {
