@@ -19,7 +19,8 @@ public sealed class GrpcClientCall : IAsyncDisposable
     private readonly Task<HttpResponseMessage> sending;
     private PipeReader? pipe;
     private MessageReader? reader;
-    private bool isFinished;
+    // Read by the thread that writes as well.
+    private volatile bool isFinished;
 
     internal GrpcClientCall(
         HttpMessageInvoker invoker, HttpRequestMessage request, StreamingContent? content, TimeSpan? timeout, GrpcChannelOptions options, CancellationToken cancellationToken)
@@ -52,6 +53,12 @@ public sealed class GrpcClientCall : IAsyncDisposable
     public async ValueTask<bool> WriteAsync(ReadOnlyMemory<byte> message)
     {
         var stream = content ?? throw new InvalidOperationException("The one message of this call is sent already.");
+        if (isFinished)
+        {
+            // The status can be here before the reset that makes the stream refuse what is written.
+            return false;
+        }
+
         try
         {
             await stream.WriteAsync(message, ending.Token).ConfigureAwait(false);
