@@ -54,7 +54,9 @@ public sealed class Clustering
         await using IRespClient client = await ConnectAsync(cluster.Url);
         (_, RedisFixture owner) = await cluster.OwnerOfAsync("k", Token);
         await client.SendAsync(RespCommand.Of("SET", "k", "v"), Token);
-        await owner.AskAsync(Token, "WAIT", "1", "1000");
+        // WAIT is about what its own connection has written, and the client's is not ours to choose: the only other node with a key is the replica.
+        await Eventually.TrueAsync(
+            async token => (await Task.WhenAll(cluster.Nodes.Where(node => node != owner).Select(node => node.AskAsync(token, "DBSIZE")))).Contains("1"), Token);
         var heard = new HashSet<string>();
         var gap = new TaskCompletionSource();
         await client.SubscribeAsync("c", message => { lock (heard) { heard.Add(Encoding.UTF8.GetString(message.Span)); } }, () => gap.TrySetResult(), Token);

@@ -15,7 +15,8 @@ public sealed class FailingOver
         await using RedisSentinelFixture redis = await RedisSentinelFixture.StartAsync(Token);
         await using IRespClient client = await ConnectAsync(redis.Url);
         await client.SendAsync(RespCommand.Of("SET", "k", "before"), Token);
-        await redis.First.AskAsync(Token, "WAIT", "1", "1000");
+        // On the client's own connection: WAIT is about what its connection has written.
+        (await client.SendAsync(RespCommand.Of("WAIT", 1, 10_000), Token)).AsInteger().ShouldBe(1);
         var gap = new TaskCompletionSource();
         await client.SubscribeAsync("c", _ => { }, () => gap.TrySetResult(), Token);
 
