@@ -15,6 +15,12 @@ public sealed class BuildCacheBazelTests(BuildTeam team)
         { "4.2.3", "http" }, { "2.1.0", "http" }, { "4.2.3", "grpc" }, { "2.1.0", "grpc-named" },
     };
 
+    /// <summary>Over gRPC Bazel 2.1.0 falls over any call that fails (exit 37), whatever the server does.</summary>
+    public static TheoryData<string, string> Survivors => new()
+    {
+        { "4.2.3", "http" }, { "2.1.0", "http" }, { "4.2.3", "grpc" },
+    };
+
     [Theory]
     [MemberData(nameof(Clients))]
     public async Task Second_machine_gets_all_actions_and_test_results_from_the_cache(string version, string protocol)
@@ -81,7 +87,7 @@ public sealed class BuildCacheBazelTests(BuildTeam team)
     }
 
     [Theory]
-    [MemberData(nameof(Clients))]
+    [MemberData(nameof(Survivors))]
     public async Task Server_killed_in_mid_build_costs_hits_and_not_the_build(string version, string protocol)
     {
         const int Steps = 40;
